@@ -1,0 +1,25 @@
+"""What decoding remembers between its steps. This changes in place, and is an object so that one sees it."""
+
+import numpy as np
+
+
+class Cache:
+    """The keys and values of one layer for every position so far; room for `length` of them."""
+
+    def __init__(self, batch, n_heads, length, width, dtype):
+        self.k = np.zeros((batch, n_heads, length, width), dtype)
+        self.v = np.zeros_like(self.k)
+        self.length = 0
+
+    def extend(self, k, v):
+        """k, v (B, H, T, K) of the newest positions   ->   those of every position so far, (B, H, S, K)"""
+        begin, end, room = self.length, self.length + k.shape[2], self.k.shape[2]
+        if end > room:
+            raise ValueError(f"{end} positions do not fit a context of {room}")
+        self.k[:, :, begin:end], self.v[:, :, begin:end] = k, v
+        self.length = end
+        return self.k[:, :, :end], self.v[:, :, :end]
+
+    def reorder(self, rows):
+        """Row i goes on from what row rows[i] remembered: beams change places."""
+        self.k, self.v = self.k[rows], self.v[rows]

@@ -1,0 +1,235 @@
+"""The one convention of the house, and the registry of everything that follows it.
+
+    y, saved     = thing(p, x, ..., *, static...)      the forward pass
+    dx, ..., g   = thing_backward(dy, saved)           what the loss feels of x, ..., and of the parameters p
+
+`p`, `saved` and `g` are three trees of one shape: p["norm1"] are parameters, saved["norm1"] is what their forward
+kept for its backward, g["norm1"] are their gradients. Parameters come first in, their gradients last out; every
+floating positional argument gets a gradient, in the order of the arguments; everything after the star is a setting.
+
+An operation (`@op`) is mathematics: a forward and a backward in NumPy, and perhaps kernels that do the same faster.
+A block (`@block`) is a forward and a backward made of other things. Both are registered, forward and backward
+together, so that whatever must hold for every thing runs over `THINGS`.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+THINGS = {}  # the table of contents: every operation, block, combinator, loss and model by name
+BACKENDS = ("reference",)
+_backend = "reference"  # one for the whole process, read at every forward
+
+
+def use_backend(name):
+    """Choose the implementation of every operation that has one under this name; the others stay plain NumPy."""
+    global _backend
+    _backend = known_backend(name)
+
+
+def known_backend(name):
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; there are: {', '.join(BACKENDS)}")
+    return name
+
+
+class Saved(NamedTuple):
+    """What one call of an operation kept, and who made it: its backward must be of the same implementation."""
+
+    op: str
+    backend: str
+    shape: Any  # of y, and so of dy; a tuple of shapes where the operation has several outputs
+    values: Any
+
+
+class Block:
+    """A forward and its backward, made of other things."""
+
+    kind = "block"
+
+    def __init__(self, forward):
+        functools.update_wrapper(self, forward)
+        self.name = forward.__name__
+        register(self)
+
+    def __call__(self, *args, **static):
+        return self.__wrapped__(*args, **static)
+
+    def pair(self, backward):
+        self.backward = backward
+
+    def __repr__(self):
+        return f"<{self.kind} {self.name}>"
+
+
+class Op(Block):
+    """A forward and its backward in NumPy, and for each backend the kernels that do the same.
+
+    shapes      what fits, by argument or parameter name: `x="... D"`, `bias="[E]"` (see `Shapes`); checked at the
+                door of every implementation
+    gradient    False for an operation that nothing is differentiated through: an optimizer's update, a norm
+    extended    False where a function in it exists only up to float64 (the error function)
+    """
+
+    kind = "operation"
+
+    def __init__(self, forward, *, gradient=True, extended=True, shapes=None):
+        self.implementations = {}  # backend -> (forward, backward)
+        self.gradient, self.extended = gradient, extended
+        self.door = Shapes(forward, shapes or {})
+        super().__init__(forward)
+        if not gradient:
+            self.implementations["reference"] = (self.__wrapped__, None)
+
+    def __call__(self, *args, **static):
+        self.door(args, static)
+        backend = _backend if _backend in self.implementations else "reference"
+        forward, _ = self.implementations[backend]
+        if not self.gradient:
+            return forward(*args, **static)
+        y, values = forward(*args, **static)
+        return y, Saved(self.name, backend, shape_of(y), values)
+
+    def pair(self, backward):
+        self.implement("reference", self.__wrapped__, backward)
+
+        @functools.wraps(backward)
+        def dispatch(*dy_and_saved):
+            *dy, saved = dy_and_saved
+            if saved.op != self.name:
+                raise ValueError(f"{backward.__name__} was given what {saved.op} saved")
+            if shape_of(dy[0] if len(dy) == 1 else tuple(dy)) != saved.shape:
+                raise ValueError(f"{backward.__name__}: dy has shape {shape_of(dy[0])}, but y had {saved.shape}")
+            return self.implementations[saved.backend][1](*dy, saved.values)
+
+        self.backward = dispatch
+
+    def implement(self, backend, forward, backward):
+        """A forward and its backward travel together: what one saves, only the other can read."""
+        self.implementations[backend] = (forward, backward)
+
+
+def op(forward=None, *, gradient=True, extended=True, **shapes):
+    """Register an operation: `@op(x="... D", weight="E D")` over its forward."""
+    make = functools.partial(Op, gradient=gradient, extended=extended, shapes=shapes)
+    return make if forward is None else make(forward)
+
+
+block = Block
+
+
+def backward_of(thing):
+    """Register the function below as the backward of `thing`; its name stays callable, through the registry."""
+
+    def decorate(backward):
+        thing.pair(backward)
+        return thing.backward
+
+    return decorate
+
+
+def register(thing, kind=None):
+    """Enter a thing in the table of contents. `@registered("model")` does the same over a class."""
+    name = thing.__name__
+    if name in THINGS and THINGS[name].__module__ != thing.__module__:
+        raise ValueError(f"{name} is registered twice: in {THINGS[name].__module__} and in {thing.__module__}")
+    if kind is not None:
+        thing.kind = kind
+    THINGS[name] = thing
+    return thing
+
+
+def registered(kind):
+    """For classes whose instances are things: a combinator (`stack`), a loss over a model, a model."""
+    return functools.partial(register, kind=kind)
+
+
+def shape_of(y):
+    return tuple(shape_of(part) for part in y) if isinstance(y, tuple) else getattr(y, "shape", ())
+
+
+# ---------------------------------------------------------------------------------------------------- randomness
+
+
+def fold(key, i):
+    """The i-th key made from this one; None (evaluation: nothing is drawn) stays None.
+
+    A key is a `np.random.SeedSequence` from which nothing is ever spawned, and whose numbers are drawn once.
+    """
+    return None if key is None else np.random.SeedSequence(key.entropy, spawn_key=(*key.spawn_key, i))
+
+
+def generator(key):
+    """A fresh generator whose n-th number depends on the key and on n alone."""
+    return np.random.Generator(np.random.Philox(key))
+
+
+# ------------------------------------------------------------------------------------------------------ the door
+
+
+class Shapes:
+    """Holds the arrays of a call to the shapes that its operation declares, and says what did not fit.
+
+    A specification is read left to right: a letter is a length that must be the same wherever the letter stands,
+    `B|1` is that length or 1, `...` is any number of leading axes (the same everywhere), a number is itself.
+    `int` or `bool` before the axes asks for that kind of array instead of a floating one; in brackets, the array
+    may be absent. All floating arrays of a call have one dtype: nothing is cast silently.
+    """
+
+    def __init__(self, forward, shapes):
+        self.name = forward.__name__
+        code = forward.__code__
+        self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        self.specs = [(name, *self.parse(text)) for name, text in shapes.items()]
+
+    @staticmethod
+    def parse(text):
+        optional = text.startswith("[")
+        words = text.strip("[]").split()
+        kind = words.pop(0) if words and words[0] in ("int", "bool") else "float"
+        axes = tuple((word[:-2], True) if word.endswith("|1") else (word, False) for word in words)
+        return text, optional, {"int": "iu", "bool": "b", "float": "f"}[kind], kind, axes
+
+    def __call__(self, args, static):
+        given = dict(zip(self.arguments, args), **static)
+        lengths, dtype = {}, None
+        for name, text, optional, kinds, kind, axes in self.specs:
+            if name in self.arguments:
+                array = given.get(name)
+            else:
+                array = given["p"].get(name) if isinstance(given.get("p"), dict) else None
+            if array is None:
+                if optional:
+                    continue
+                raise ValueError(f"{self.name}: there is no {name} ({text})")
+            if not hasattr(array, "shape") or array.dtype.kind not in kinds:
+                what = getattr(array, "dtype", type(array).__name__)
+                raise TypeError(f"{self.name}: {name} must be an array of kind {kind}, not {what}")
+            if kind == "float":
+                if dtype is not None and array.dtype != dtype[1]:
+                    raise TypeError(f"{self.name}: {name} is {array.dtype}, but {dtype[0]} is {dtype[1]}")
+                dtype = (name, array.dtype)
+            self.fit(name, text, array.shape, axes, lengths)
+
+    def fit(self, name, text, shape, axes, lengths):
+        if axes and axes[0][0] == "...":
+            cut = len(shape) - len(axes) + 1
+            if cut < 0:
+                self.refuse(name, text, shape, lengths)
+            if lengths.setdefault("...", shape[:cut]) != shape[:cut]:
+                self.refuse(name, text, shape, lengths)
+            shape_left, axes = shape[cut:], axes[1:]
+        else:
+            shape_left = shape
+        if len(shape_left) != len(axes):
+            self.refuse(name, text, shape, lengths)
+        for length, (letter, or_one) in zip(shape_left, axes):
+            if or_one and length == 1:
+                continue
+            if (int(letter) if letter.isdigit() else lengths.setdefault(letter, length)) != length:
+                self.refuse(name, text, shape, lengths)
+
+    def refuse(self, name, text, shape, lengths):
+        known = ", ".join(f"{letter} = {length}" for letter, length in lengths.items())
+        raise ValueError(f"{self.name}: {name} has shape {shape}, expected ({text}){' with ' + known if known else ''}")

@@ -1,0 +1,351 @@
+"""What the inputs of every registered thing look like: the cases that the checks, the tests and the table run over.
+
+A thing without a case fails the checks. Sizes are drawn unequal to each other, so that a transposition cannot hide;
+norms have random γ and β, dropout is on, ids repeat, masks leave some row with nothing: bugs hide where they do not.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..blocks import (
+    feed_forward,
+    multi_head_attention,
+    post_norm_layer,
+    pre_norm_layer,
+    recompute,
+    stack,
+)
+from ..convention import THINGS
+from ..models import GPT2
+from ..ops import (
+    attention,
+    cross_entropy,
+    dropout,
+    embedding,
+    gelu,
+    gelu_tanh,
+    layer_norm,
+    learned_positions,
+    linear,
+    relu,
+    rms_norm,
+    silu,
+    sinusoidal_positions,
+    softmax,
+)
+from ..training.losses import next_token_loss
+from ..trees import tree_map
+
+CASES = {}  # name of a thing -> function of a Draw that yields its cases
+
+
+class Case(NamedTuple):
+    """One call of one pair of functions."""
+
+    forward: Any
+    backward: Any
+    args: dict  # the positional arguments, by name, in order; an absent optional array is None
+    static: dict  # the settings
+    zero: tuple = ()  # names of the gradients that are zero by mathematics
+    effort: tuple = (8, 3)  # a large array is checked at so many elements and along so many directions
+
+
+def case(thing, *, zero=(), effort=(8, 3), static=None, **args):
+    forward = thing.forward if hasattr(thing, "forward") else thing
+    return Case(forward, thing.backward, args, static or {}, zero, effort)
+
+
+def cases_of(thing):
+    def decorate(function):
+        CASES[thing.__name__] = function
+        return function
+
+    return decorate
+
+
+def draw_cases(name, draw):
+    """[Case, ...] of the thing of this name. LookupError where it has none."""
+    if name not in CASES:
+        raise LookupError(f"{name} has no case: nothing says what its inputs look like (gradcheck/cases.py)")
+    return list(CASES[name](draw))
+
+
+def checkable():
+    """The names of everything that must have a gradient check."""
+    return [name for name, thing in THINGS.items() if getattr(thing, "gradient", True)]
+
+
+class Draw:
+    """Sizes and arrays, drawn from a NumPy generator. Tests hand in another way to draw sizes."""
+
+    def __init__(self, rng, sizes=None):
+        self.rng = rng
+        self.draw_sizes = sizes or self.distinct
+
+    def distinct(self, n, least):
+        return self.rng.permutation(np.arange(least, least + n + 2))[:n].tolist()
+
+    def sizes(self, n, least=1):
+        """n small lengths, no two the same, none below `least`."""
+        return self.draw_sizes(n, least)
+
+    def __call__(self, *shape):
+        """Normal numbers, in memory that is not contiguous (a transposed view is as good an input as any)."""
+        return self.rng.normal(size=shape[::-1]).T
+
+    def away_from_zero(self, *shape):
+        x = self(*shape)
+        return x + np.copysign(0.25, x)
+
+    def ids(self, below, *shape):
+        """Integers; at least two of them are equal where there are two."""
+        ids = self.rng.integers(0, below, shape)
+        if ids.size > 1:
+            ids.flat[-1] = ids.flat[0]
+        return ids
+
+    def mask(self, *shape):
+        """True = may attend; the first row may attend to nothing, the others at least to the first key."""
+        mask = self.rng.random(shape) < 0.6
+        mask[..., 0] = True
+        mask[..., 0, :] = False
+        return mask
+
+    def padding(self, B, T):
+        """(B, 1, 1, T), True = a token is there: row i lacks its first i % T positions."""
+        return (np.arange(T) >= (np.arange(B) % T)[:, None])[:, None, None]
+
+    def key(self):
+        return np.random.SeedSequence(int(self.rng.integers(2**32)))
+
+    def perturbed(self, p):
+        """Parameters away from where they start: no γ of one, no bias of zero."""
+        return tree_map(lambda a: a + 0.3 * self.rng.normal(size=a.shape), p)
+
+    def linear(self, out, inp):
+        return {"weight": self(out, inp) / np.sqrt(inp), "bias": self(out)}
+
+    def norm(self, width):
+        return {"weight": 1 + 0.3 * self(width), "bias": self(width)}
+
+    def attention(self, width, n_heads=1, n_kv_heads=1, memory_width=None):
+        kv = width // n_heads * n_kv_heads
+        inp = memory_width or width
+        return {
+            "q": self.linear(width, width),
+            "k": self.linear(kv, inp),
+            "v": self.linear(kv, inp),
+            "out": self.linear(width, width),
+        }
+
+    def feed_forward(self, width, inner):
+        return {"up": self.linear(inner, width), "down": self.linear(width, inner)}
+
+    def layer(self, width, inner):
+        return {
+            "norm1": self.norm(width),
+            "attention": self.attention(width),
+            "norm2": self.norm(width),
+            "feed_forward": self.feed_forward(width, inner),
+        }
+
+
+# ------------------------------------------------------------------------------------------------------ operations
+
+
+@cases_of(linear)
+def _(draw):
+    B, T, D, E = draw.sizes(4)
+    yield case(linear, p=draw.linear(E, D), x=draw(B, T, D))
+    yield case(linear, p={"weight": draw(E, D)}, x=draw(D))
+
+
+@cases_of(embedding)
+def _(draw):
+    B, T, V, D = draw.sizes(4)
+    yield case(embedding, p={"weight": draw(V, D)}, ids=draw.ids(V, B, T))
+
+
+@cases_of(layer_norm)
+def _(draw):
+    B, T, D = draw.sizes(3, least=3)  # of width 1 there is nothing to normalise
+    yield case(layer_norm, p=draw.norm(D), x=draw(B, T, D))
+    yield case(layer_norm, p=draw.norm(D), x=draw(T, D), static={"eps": 0.1})
+
+
+@cases_of(rms_norm)
+def _(draw):
+    B, T, D = draw.sizes(3, least=2)
+    yield case(rms_norm, p={"weight": draw(D)}, x=draw(B, T, D))
+    yield case(rms_norm, p={"weight": draw(D)}, x=draw(T, D), static={"eps": 0.1})
+
+
+@cases_of(softmax)
+def _(draw):
+    B, T, D = draw.sizes(3, least=2)  # of one element the softmax is 1, whatever it is
+    yield case(softmax, x=2 * draw(B, T, D))
+
+
+@cases_of(relu)
+def _(draw):
+    yield case(relu, x=draw.away_from_zero(*draw.sizes(3)))
+
+
+@cases_of(gelu)
+def _(draw):
+    yield case(gelu, x=2 * draw(*draw.sizes(3)))
+
+
+@cases_of(gelu_tanh)
+def _(draw):
+    yield case(gelu_tanh, x=2 * draw(*draw.sizes(3)))
+
+
+@cases_of(silu)
+def _(draw):
+    yield case(silu, x=2 * draw(*draw.sizes(3)))
+
+
+@cases_of(dropout)
+def _(draw):
+    shape = draw.sizes(3, least=2)
+    yield case(dropout, x=draw(*shape), static={"rate": 0.4, "key": draw.key()})
+    yield case(dropout, x=draw(*shape), static={"rate": 0.4, "key": None})
+
+
+@cases_of(attention)
+def _(draw):
+    B, G, T, S, K = draw.sizes(5, least=2)  # with one key there is nothing to choose, and no gradient for the query
+    q, k, v = draw(B, G, T, K), draw(B, G, S, K), draw(B, G, S, K)
+    yield case(attention, q=q, k=k, v=v, bias=None)
+    yield case(attention, q=q, k=k, v=v, bias=None, static={"causal": True})
+    mask, grouped = draw.mask(B, 1, T, S), draw(B, 2 * G, T, K)
+    yield case(attention, q=grouped, k=k, v=v, bias=draw(1, 2 * G, T, S), static={"mask": mask})
+    random = {"dropout_rate": 0.3, "key": draw.key()}
+    yield case(attention, q=q, k=k, v=v, bias=draw(B, 1, 1, S), static=random)
+    yield case(attention, q=draw(B, G, 1, K), k=k, v=v, bias=None, static={"causal": True})  # as in decoding
+
+
+@cases_of(cross_entropy)
+def _(draw):
+    B, T, V = draw.sizes(3, least=2)
+    targets = draw.ids(V, B, T)
+    yield case(cross_entropy, logits=2 * draw(B, T, V), targets=targets)
+    ignored = np.where(np.arange(T) == 0, -100, targets)
+    yield case(cross_entropy, logits=2 * draw(B, T, V), targets=ignored, static={"label_smoothing": 0.2})
+
+
+@cases_of(sinusoidal_positions)
+def _(draw):
+    B, T, D = draw.sizes(3)
+    yield case(sinusoidal_positions, x=draw(B, T, D))
+    yield case(sinusoidal_positions, x=draw(B, T, D), static={"positions": draw.ids(50, B, T)})
+
+
+@cases_of(learned_positions)
+def _(draw):
+    B, T, D = draw.sizes(3)
+    yield case(learned_positions, p={"weight": draw(T + 2, D)}, x=draw(B, T, D))
+    yield case(
+        learned_positions, p={"weight": draw(T + 2, D)}, x=draw(B, T, D), static={"positions": draw.ids(T, B, T)}
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+@cases_of(feed_forward)
+def _(draw):
+    B, T, D, F = draw.sizes(4)
+    yield case(feed_forward, p=draw.feed_forward(D, F), x=draw(B, T, D), static={"activation": gelu_tanh})
+    yield case(feed_forward, p=draw.feed_forward(D, F), x=draw(B, T, D), static={"activation": silu})
+
+
+KEY_BIAS = (
+    "attention.k.bias"  # moves every score of a query alike, which the softmax does not feel: its gradient is zero
+)
+
+
+@cases_of(multi_head_attention)
+def _(draw):
+    B, T, S, K, E = draw.sizes(5, least=2)
+    zero, effort = ("p.k.bias",), (4, 2)
+    x, memory = draw(B, T, 3 * K), draw(B, S, E)
+    p = draw.attention(3 * K, memory_width=E)
+    static = {"n_heads": 3, "mask": draw.mask(B, 1, T, S)}
+    yield case(multi_head_attention, p=p, x=x, memory=memory, bias=None, zero=zero, effort=effort, static=static)
+    p = draw.attention(4 * K, n_heads=4, n_kv_heads=2)
+    static = {"n_heads": 4, "n_kv_heads": 2, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
+    x, memory, bias = draw(B, T, 4 * K), draw(B, T, 4 * K), draw(1, 4, T, T)
+    yield case(multi_head_attention, p=p, x=x, memory=memory, bias=bias, zero=zero, effort=effort, static=static)
+
+
+def layer_cases(draw, layer):
+    B, T, K, F = draw.sizes(4, least=2)
+    x, p, effort = draw(B, T, 2 * K), draw.layer(2 * K, F), (3, 2)
+    zero = (f"p.{KEY_BIAS}",)
+    static = {"n_heads": 2, "activation": gelu_tanh, "mask": draw.padding(B, T)}
+    yield case(layer, p=p, x=x, zero=zero, effort=effort, static=static)
+    static = {"n_heads": 2, "activation": silu, "causal": True, "dropout_rate": 0.2, "key": draw.key(), "eps": 1e-3}
+    yield case(layer, p=p, x=x, zero=zero, effort=effort, static=static)
+
+
+@cases_of(pre_norm_layer)
+def _(draw):
+    yield from layer_cases(draw, pre_norm_layer)
+
+
+@cases_of(post_norm_layer)
+def _(draw):
+    yield from layer_cases(draw, post_norm_layer)
+
+
+@cases_of(stack)
+def _(draw):
+    B, T, D, F = draw.sizes(4, least=2)
+    p = [draw.layer(D, F), draw.layer(D, F)]
+    zero = tuple(f"p.{i}.{KEY_BIAS}" for i in range(2))
+    static = {"n_heads": 1, "activation": gelu_tanh, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
+    yield case(stack(pre_norm_layer), p=p, x=draw(B, T, D), zero=zero, effort=(2, 2), static=static)
+
+
+@cases_of(recompute)
+def _(draw):
+    B, T, D, F = draw.sizes(4, least=2)
+    static = {"n_heads": 1, "activation": gelu_tanh, "dropout_rate": 0.2, "key": draw.key()}
+    zero = (f"p.{KEY_BIAS}",)
+    thing = recompute(post_norm_layer)
+    yield case(thing, p=draw.layer(D, F), x=draw(B, T, D), zero=zero, effort=(3, 2), static=static)
+
+
+# ---------------------------------------------------------------------------------------------- models and losses
+
+
+def tiny_gpt2(draw, **more):
+    V, C = draw.sizes(2, least=4)
+    model = GPT2(vocab_size=V, context_length=C, n_layers=2, n_heads=2, d_model=6, dropout_rate=0.2, **more)
+    return model, draw.perturbed(model.init(draw.rng, np.float64)), tuple(f"p.layers.{i}.{KEY_BIAS}" for i in range(2))
+
+
+@cases_of(GPT2)
+def _(draw):
+    model, p, zero = tiny_gpt2(draw)
+    T = model.context_length - 1
+    ids = draw.ids(model.vocab_size, 3, T)
+    yield case(model, p=p, ids=ids, zero=zero, effort=(2, 2), static={"key": draw.key()})
+    model, p, zero = tiny_gpt2(draw, recompute=True)
+    T = model.context_length - 1
+    mask = draw.padding(3, T)  # rows padded on the left by 0, 1 and 2
+    static = {"mask": mask, "positions": np.maximum(mask[:, 0, 0].cumsum(1) - 1, 0), "key": draw.key()}
+    yield case(model, p=p, ids=draw.ids(model.vocab_size, 3, T), zero=zero, effort=(1, 1), static=static)
+
+
+@cases_of(next_token_loss)
+def _(draw):
+    model, p, zero = tiny_gpt2(draw)
+    T = model.context_length
+    ids, targets = draw.ids(model.vocab_size, 2, T), draw.ids(model.vocab_size, 2, T)
+    targets[0, :2] = -100
+    loss = next_token_loss(model, label_smoothing=0.1)
+    yield case(loss, p=p, ids=ids, targets=targets, zero=zero, effort=(1, 2), static={"key": draw.key()})

@@ -1,0 +1,217 @@
+"""Is a backward pass the derivative of its forward pass?
+
+For loss = Σ y · dy with a random dy, every gradient that the backward returns is compared with differences of the
+loss. The derivative along a direction u is taken by central differences of fourth order,
+
+    D(h) = (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / (12 h)  =  f' + O(h⁴),
+
+at steps halved again and again. Large steps err by curvature, small ones by rounding; the step is the one where two
+successive estimates agree best, chosen without looking at the analytic value. (One fixed step fails correct code.)
+
+Small arrays are checked element by element, large ones at some elements and along some directions, both drawn at
+random. The error of a gradient is
+
+    max |numeric - analytic| / max(max |analytic|, 1e-3 gmax),      gmax the largest gradient of the whole case.
+
+No gradient is skipped. One that is zero by mathematics (the key bias under a softmax) is declared by name and must be
+within 1e-12 gmax; one that is below 1e-6 gmax undeclared proves nothing, and fails.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..trees import leaves, tree_map
+
+STEPS = 8e-3 * 0.5 ** np.arange(-1.0, 7.0)  # each step's outer points are the inner points of the one before
+EXTENDED = np.longdouble
+
+
+def has_extended():
+    """Whether this machine's long double is wider than float64. (Not on Windows, nor on Apple's processors.)"""
+    return np.finfo(EXTENDED).eps < np.finfo(np.float64).eps
+
+
+def bar(kind, dtype):
+    """The largest error that passes: 1e-10 in extended precision; in float64 1e-6 for a whole model, else 1e-7."""
+    if np.finfo(dtype).eps < np.finfo(np.float64).eps:
+        return 1e-10
+    return 1e-6 if kind in ("model", "loss") else 1e-7
+
+
+class Misfit(ValueError):
+    """The two functions do not fit each other, so that no gradient can be compared."""
+
+
+@dataclass
+class Gradient:
+    """What was found about one gradient."""
+
+    name: str
+    size: int
+    error: float
+    index: tuple | None  # the element with the largest error; None: it showed along a direction
+    expected: float
+    got: float
+    problem: str  # "" where it passes
+
+    @property
+    def passed(self):
+        return not self.problem
+
+
+def worst(gradients):
+    """The largest error, NaN if there is one."""
+    return float(np.max([gradient.error for gradient in gradients]))
+
+
+def check(case, dtype, rng, limit=1e-7):
+    """[Gradient, ...]: every gradient of the case in this dtype, held to `limit`."""
+    run = Run(case, dtype, rng)
+    return compare(differences(run, rng), run.gradients(), limit, case.zero)
+
+
+class Run:
+    """One case in one dtype with one random dy: its loss as a function of arrays that we may nudge in place.
+
+    The functions themselves see read-only views: who writes to an argument is found out at once.
+    """
+
+    def __init__(self, case, dtype, rng):
+        self.case = case
+        self.arrays = tree_map(lambda a: cast(a, dtype), case.args)
+        self.views = tree_map(read_only, self.arrays)
+        self.static = {name: read_only(cast(value, dtype)) for name, value in case.static.items()}
+        y, self.saved = self.forward()
+        self.dy = tuple(rng.normal(size=part.shape).astype(dtype) for part in y)
+        for part in y:
+            if part.dtype != dtype:
+                raise Misfit(f"y is {part.dtype} although every input is {np.dtype(dtype)}: something was cast")
+
+    def forward(self):
+        result = self.case.forward(*self.views.values(), **self.static)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise Misfit("the forward must return two things, y and saved")
+        y, saved = result
+        return tuple(map(np.asarray, y if isinstance(y, tuple) else (y,))), saved
+
+    def loss(self):
+        return sum(np.sum(part * dpart) for part, dpart in zip(self.forward()[0], self.dy, strict=True))
+
+    def differentiable(self):
+        """{name: array} of everything a gradient is due for."""
+        return {
+            name: array
+            for argument, tree in self.arrays.items()
+            for name, array in leaves(tree, f".{argument}")
+            if is_floating(array)
+        }
+
+    def gradients(self):
+        """{name: array} of everything the backward returns; Misfit where that is not what is due."""
+        dy = tuple(part[()] if part.ndim == 0 else read_only(part) for part in self.dy)
+        result = self.case.backward(*dy, self.saved)
+        result = list(result) if isinstance(result, tuple) else [result]
+        due = [name for name, value in self.arrays.items() if name != "p" and (value is None or is_floating(value))]
+        if "p" in self.arrays:
+            due.append("p")
+        if len(result) != len(due):
+            names = ", ".join("g" if name == "p" else "d" + name for name in due)
+            raise Misfit(f"the backward returned {len(result)} gradients, expected {len(due)}: {names}")
+        found = {}
+        for name, gradient in zip(due, result, strict=True):
+            if self.arrays[name] is None:
+                if gradient is not None:
+                    raise Misfit(f"d{name} must be None, since {name} is absent")
+            elif gradient is None:
+                raise Misfit(f"{'g' if name == 'p' else 'd' + name} is None")
+            else:
+                found |= {path: np.asarray(leaf) for path, leaf in leaves(gradient, f".{name}")}
+        expected = self.differentiable()
+        for name in sorted(expected.keys() ^ found.keys()):
+            raise Misfit(f"{name} has {'no gradient' if name in expected else 'a gradient, but is not a parameter'}")
+        for name, array in expected.items():
+            if found[name].shape != array.shape:
+                raise Misfit(f"the gradient of {name} has shape {found[name].shape}, expected {array.shape}")
+            if found[name].dtype != array.dtype:
+                raise Misfit(f"the gradient of {name} is {found[name].dtype}, expected {array.dtype}: it was cast")
+        return found
+
+
+def differences(run, rng):
+    """{name: [(u, derivative along u), ...]}; u is an element's index, or an array of the leaf's shape."""
+    elements, directions = run.case.effort
+    found = {}
+    for name, array in run.differentiable().items():
+        every = list(np.ndindex(array.shape))
+        if len(every) > 2 * elements:
+            every = [every[i] for i in rng.choice(len(every), elements, replace=False)]
+            signs = rng.choice([-1, 1], (directions, *array.shape)).astype(array.dtype)
+            ways = [*every, *(signs / np.sqrt(array.dtype.type(array.size)))]
+        else:
+            ways = every
+        found[name] = [(u, derivative(run.loss, array, u)) for u in ways]
+    return found
+
+
+def derivative(loss, array, u):
+    """d loss / d array along u, by the differences described above; `array` is nudged in place and restored."""
+    kept = array.copy()
+
+    def at(h):
+        if isinstance(u, tuple):
+            array[u] = kept[u] + h
+        else:
+            array[...] = kept + h * u
+        return loss()
+
+    steps = STEPS.astype(array.dtype)
+    values = [at(h) - at(-h) for h in steps]
+    array[...] = kept
+    estimates = [(8 * near - far) / (12 * h) for far, near, h in zip(values, values[1:], steps[1:])]
+    changes = [abs(b - a) for a, b in zip(estimates, estimates[1:])]
+    return estimates[1 + int(np.argmin(changes))]
+
+
+def compare(numeric, analytic, limit, zero=()):
+    """[Gradient, ...]: the differences held against the gradients, both by name."""
+    gmax = max((float(np.max(np.abs(g), initial=0)) for g in analytic.values()), default=0.0)
+    return [judge(name, found, analytic[name], gmax, limit, name in zero) for name, found in numeric.items()]
+
+
+def judge(name, found, g, gmax, limit, zero):
+    """One gradient: where it errs most, by how much, and what that means."""
+    size, largest = g.size, float(np.max(np.abs(g), initial=0))
+    scale = gmax if zero else max(largest, 1e-3 * gmax)
+    rows = [(u, expected, g[u] if isinstance(u, tuple) else np.sum(g * u)) for u, expected in found]
+    errors = [float(abs(expected - got) / scale) if scale else float("nan") for _, expected, got in rows]
+    if not rows:
+        return Gradient(name, size, 0.0, None, 0.0, 0.0, "it is empty: nothing was checked")
+    at = int(np.argmax(errors))
+    u, expected, got = rows[at]
+    problem = ""
+    if not errors[at] <= limit:  # NaN is a failure too
+        problem = "wrong"
+    elif zero and not largest <= 1e-12 * gmax:
+        problem = "declared zero, but is not"
+    elif not zero and not largest >= 1e-6 * gmax:
+        problem = "vacuous: zero, though nobody declared it to be"
+    index = u if isinstance(u, tuple) else None
+    return Gradient(name, size, errors[at], index, float(expected), float(got), problem)
+
+
+def is_floating(value):
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def cast(value, dtype):
+    """A fresh array of this dtype where the value is a floating array; its memory order stays."""
+    return value.astype(dtype) if is_floating(value) else value
+
+
+def read_only(value):
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,24 @@
+"""The mathematics: one file per operation, its derivation, forward and backward in plain NumPy."""
+
+from .adamw import adamw
+from .attention import attention, attention_backward
+from .cross_entropy import counted_targets, cross_entropy, cross_entropy_backward
+from .dropout import dropout, dropout_backward
+from .embedding import embedding, embedding_backward
+from .gelu import gelu, gelu_backward
+from .gelu_tanh import gelu_tanh, gelu_tanh_backward
+from .global_norm import global_norm
+from .layer_norm import layer_norm, layer_norm_backward
+from .linear import linear, linear_backward
+from .positions import (
+    learned_positions,
+    learned_positions_backward,
+    sinusoidal_positions,
+    sinusoidal_positions_backward,
+)
+from .relu import relu, relu_backward
+from .rms_norm import rms_norm, rms_norm_backward
+from .silu import silu, silu_backward
+from .softmax import softmax, softmax_backward
+
+__all__ = [name for name in dir() if not name.startswith("_")]

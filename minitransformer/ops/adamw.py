@@ -1,0 +1,23 @@
+"""Adam with decoupled weight decay (Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2).
+
+    m ← β₁ m + (1 - β₁) g            m̂ = m / (1 - β₁ᵗ)        the mean of the gradient
+    v ← β₂ v + (1 - β₂) g²           v̂ = v / (1 - β₂ᵗ)        the mean of its square
+    w ← w - η λ w - η m̂ / (√v̂ + ε)                            t counts from 1
+
+The decay λ acts on w itself: added to g, it would be divided by √v̂ and all but vanish where gradients are large.
+Nothing is differentiated through an update: it has no backward.
+"""
+
+import numpy as np
+
+from ..convention import op
+
+
+@op(gradient=False, w="...", g="...", m="...", v="...")
+def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
+    """The new w, m, v of one leaf. All (...); t is the number of this step, from 1."""
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * (g * g)
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    return w - learning_rate * (weight_decay * w + m_hat / (np.sqrt(v_hat) + eps)), m, v

@@ -1,0 +1,8 @@
+"""The backward of broadcasting: what was used in many places feels the sum over them."""
+
+
+def sum_to(shape, d):
+    """d summed to `shape`, from which its own shape was broadcast."""
+    d = d.sum(tuple(range(d.ndim - len(shape))))
+    stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 and d.shape[axis] != 1)
+    return d.sum(stretched, keepdims=True) if stretched else d

@@ -1,0 +1,37 @@
+"""Losses over models: things made from a model.
+
+loss, saved = thing(p, batch...)        g = thing.backward(1.0, saved)
+"""
+
+from ..convention import registered
+from ..ops import counted_targets, cross_entropy, cross_entropy_backward
+
+
+@registered("loss")
+class next_token_loss:
+    """next_token_loss(model): the cross-entropy of what comes next.
+
+    Targets are the ids one place on; nobody shifts here.
+
+    forward     loss = cross_entropy(model(ids), targets)
+    backward    the forward read from the bottom up
+    """
+
+    def __init__(self, model, *, label_smoothing=0.0):
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def __call__(self, p, ids, targets, *, key=None):
+        """ids (B, T)   targets (B, T), -100 where none counts   ->   loss, the mean over the targets that count"""
+        saved = {}
+        logits, saved["model"] = self.model.forward(p, ids, key=key)
+        loss, saved["cross_entropy"] = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        return loss, saved
+
+    def backward(self, dloss, saved):
+        dlogits = cross_entropy_backward(dloss, saved["cross_entropy"])
+        return self.model.backward(dlogits, saved["model"])
+
+    @staticmethod
+    def count(ids, targets):
+        """How many targets the mean was taken over: the weight of this batch among others."""
+        return counted_targets(targets)
