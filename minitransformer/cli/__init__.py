@@ -1,0 +1,43 @@
+"""The command `minitransformer`: one file a subcommand, each with `HELP`, `arguments(parser)` and `run(args)`."""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+COMMANDS = ("train", "generate", "gradcheck")
+
+
+def main(argv=None):
+    """Run the command line; returns the exit status. A user's mistake is one clear line, never a traceback."""
+    from .. import __version__
+
+    about = "Transformers in NumPy, every backward pass written by hand."
+    parser = argparse.ArgumentParser(prog="minitransformer", description=about)
+    parser.add_argument("--version", action="version", version=f"minitransformer {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = import_module(f".{name}", __package__)
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__.strip().split("\n\n")[0])
+        module.arguments(command)
+        command.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, ImportError) as error:
+        if args.traceback:
+            raise
+        print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
+        return 1
+
+
+def describe(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

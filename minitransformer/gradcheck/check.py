@@ -187,8 +187,10 @@ def judge(name, found, g, gmax, limit, zero):
     errors = [float(abs(expected - got) / scale) if scale else float("nan") for _, expected, got in rows]
     if not rows:
         return Gradient(name, size, 0.0, None, 0.0, 0.0, "it is empty: nothing was checked")
-    at = int(np.argmax(errors))
-    u, expected, got = rows[at]
+    at = int(np.argmax(errors))  # NaN counts as the largest
+    elements = [i for i, (u, _, _) in enumerate(rows) if isinstance(u, tuple) and not errors[i] <= limit]
+    shown = max(elements, key=lambda i: np.nan_to_num(errors[i], nan=np.inf)) if elements else at
+    u, expected, got = rows[shown]
     problem = ""
     if not errors[at] <= limit:  # NaN is a failure too
         problem = "wrong"

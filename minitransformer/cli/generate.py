@@ -1,0 +1,62 @@
+"""Let a trained model go on from a text, token by token.
+
+Each next token is drawn from what the model expects: --temperature sharpens (below 1) or flattens that, --top-k and
+--top-p leave out what is unlikely, --greedy always takes the likeliest.
+"""
+
+HELP = "write text with a trained model"
+
+
+def arguments(parser):
+    parser.add_argument("folder", metavar="FOLDER", help="a run, or a checkpoint in one")
+    parser.add_argument("--prompt", metavar="TEXT", help="what the text begins with (default: a line break)")
+    parser.add_argument("--tokens", type=int, default=200, metavar="N", help="how many to add (default: %(default)s)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--temperature", type=float, default=0.8, metavar="X", help="default: %(default)s; 0 is greedy")
+    how.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the fewest tokens that hold P together")
+    parser.add_argument("--seed", type=int, help="the same seed, the same text (default: another text every time)")
+    parser.add_argument("--no-cache", action="store_true", help="compute the whole context anew for every token")
+
+
+def run(args):
+    import sys
+
+    from ..decoding import generate, kept, text_pieces, window_start
+    from ..training.checkpoint import load_model
+
+    model, p, tokenizer = load_model(args.folder)
+    ids = prompt_ids(tokenizer, args.prompt)
+    new_ids = generate(
+        model,
+        p,
+        ids,
+        max_tokens=args.tokens,
+        temperature=0.0 if args.greedy else args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        seed=args.seed,
+        cached=not args.no_cache,
+    )
+    length, context = len(ids) + args.tokens, model.context_length
+    if window_start(length - 1, context):  # the last token is predicted from all the others
+        print(
+            f"note: the context of {context} tokens is full before all {length} are there: each time, "
+            f"the newest {kept(context)} are read again, and those before them are forgotten",
+            file=sys.stderr,
+        )
+    print(args.prompt or "", end="", flush=True)
+    for piece in text_pieces(tokenizer, new_ids):
+        print(piece, end="", flush=True)
+    print(flush=True)
+
+
+def prompt_ids(tokenizer, prompt):
+    """ids (T) of the prompt, or of a line break where none was given"""
+    if prompt is not None:
+        return tokenizer.encode(prompt)
+    try:
+        return tokenizer.encode("\n")
+    except ValueError:
+        raise ValueError("this model knows no line break to begin with: --prompt TEXT is needed") from None

@@ -1,0 +1,35 @@
+"""Text to learn from: files, or the Python Language Reference, which is on every machine that runs this."""
+
+import hashlib
+from pathlib import Path
+
+
+def python_reference():
+    """The topics of the Python Language Reference, as `help()` shows them, in the order of their names."""
+    from pydoc_data.topics import topics
+
+    return "".join(topics[name] for name in sorted(topics))
+
+
+def read_text(paths):
+    """The files one after another. ValueError where one is empty or not UTF-8."""
+    texts = []
+    for path in map(Path, paths):
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+        if not text:
+            raise ValueError(f"{path} is empty")
+        texts.append(text)
+    return "".join(texts)
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def hold_out(text, share=0.1):
+    """The text in two: to learn from, and its last tenth to see how well."""
+    cut = len(text) - int(len(text) * share)
+    return text[:cut], text[cut:]

@@ -1,0 +1,67 @@
+"""Writing files so that nothing is ever half there: under a temporary name, synced to the disk, then renamed."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+TEMPORARY = ".tmp"  # how the name of everything unfinished ends
+
+
+def write_synced(path, data):
+    """Bytes to a file, and on to the disk. Not atomic: for files inside a folder that is renamed as a whole."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomically(path, data):
+    """Bytes to a file that has either its old content or all of the new one, whenever the power goes."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder):
+    """Names too must reach the disk. Windows has no such call, and needs none."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def publish_folder(temporary, final):
+    """Give a finished folder its name, at once and as a whole."""
+    sync_folder(temporary)
+    os.rename(temporary, final)
+    sync_folder(Path(final).parent)
+
+
+def remove_folder(folder):
+    """Take the name away first: a folder is never seen half removed."""
+    folder = Path(folder)
+    doomed = folder if folder.name.endswith(TEMPORARY) else folder.with_name(f"{folder.name}.{os.getpid()}{TEMPORARY}")
+    if doomed != folder:
+        os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
+def to_json(value):
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def read_json(path):
+    """A JSON file's content; ValueError naming the file where it is damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged or no JSON: {error}") from None

@@ -1,0 +1,139 @@
+"""Checkpoints: folders that are either complete or not there.
+
+    FOLDER/step-00000250/config.json            the model's class and configuration, the run's settings, versions
+                         model.safetensors      the parameters, by path
+                         tokenizer.json
+                         training.safetensors   the optimizer's moments (`m.PATH`, `v.PATH`), losses not yet recorded
+
+A checkpoint is written under a temporary name, synced, and renamed. Whoever is killed in between leaves a temporary
+folder behind, which nobody reads and the next save removes. The newest complete one counts.
+"""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..convention import THINGS
+from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..tokenizers import load_tokenizer, tokenizer_json
+from ..trees import fill, leaves
+
+FORMAT = "minitransformer checkpoint 1"
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "training.safetensors")
+KEEP = 2  # checkpoints in a run folder: the newest, and the one before it
+
+
+class Checkpoint(NamedTuple):
+    folder: Path
+    config: dict
+    model: Any
+    p: Any
+    tokenizer: Any
+    training: dict  # arrays by name
+
+
+def save_checkpoint(folder, step, model, p, tokenizer, training, about):
+    """Write FOLDER/step-…; `training` is a dict of arrays, `about` what config.json says besides."""
+    from safetensors.numpy import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"*{TEMPORARY}"):
+        remove_folder(leftover)
+    final = folder / f"step-{step:08d}"
+    if is_complete(final):
+        return final  # the same step of the same run: the same bits
+    if final.exists():
+        remove_folder(final)
+    config = {"format": FORMAT, "model": type(model).__name__, "configuration": asdict(model), "step": step, **about}
+    temporary = folder / f"{final.name}.{os.getpid()}{TEMPORARY}"
+    try:
+        temporary.mkdir()
+        write_synced(temporary / "config.json", to_json(config))
+        write_synced(temporary / "model.safetensors", save(contiguous(dict(leaves(p)))))
+        write_synced(temporary / "tokenizer.json", to_json(tokenizer_json(tokenizer)))
+        write_synced(temporary / "training.safetensors", save(contiguous(training)))
+        publish_folder(temporary, final)
+    except OSError as error:
+        if temporary.exists():
+            remove_folder(temporary)
+        kept = complete_checkpoints(folder)
+        whole = f"; the checkpoint of {kept[-1].name} is whole" if kept else ""
+        what = f"could not save the checkpoint of step {step}: {error.strerror or error}{whole}"
+        raise OSError(error.errno, what) from None
+    for old in complete_checkpoints(folder)[:-KEEP]:
+        remove_folder(old)
+    return final
+
+
+def contiguous(arrays):
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def is_complete(folder):
+    return all((folder / name).is_file() for name in FILES)
+
+
+def complete_checkpoints(folder):
+    """The complete checkpoints in a folder, oldest first."""
+    found = (path for path in Path(folder).glob("step-*") if not path.name.endswith(TEMPORARY))
+    return sorted(path for path in found if is_complete(path))
+
+
+def find_checkpoint(folder):
+    """The newest complete checkpoint of a run folder or of its checkpoint/, or this very one. ValueError if none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    if is_complete(folder):
+        return folder
+    found = complete_checkpoints(folder) or complete_checkpoints(folder / "checkpoint")
+    if not found:
+        raise ValueError(f"{folder} holds no complete checkpoint (a folder with {', '.join(FILES)})")
+    return found[-1]
+
+
+def load_checkpoint(folder):
+    """The newest complete checkpoint in `folder`. ValueError, naming the file, where it is damaged or foreign."""
+    folder = find_checkpoint(folder)
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"{folder / 'config.json'} is not of a {FORMAT}")
+    kind = THINGS.get(config.get("model"))
+    if getattr(kind, "kind", None) != "model":
+        models = ", ".join(name for name, thing in THINGS.items() if thing.kind == "model")
+        raise ValueError(f"{folder / 'config.json'} names the model {config.get('model')!r}; there are: {models}")
+    try:
+        model = kind(**config["configuration"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{folder / 'config.json'} does not configure a {kind.__name__}: {error}") from None
+    tensors = read_tensors(folder / "model.safetensors")
+    try:
+        p = fill(model.init(np.random.default_rng(0)), tensors)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'model.safetensors'} does not fit its configuration: {error}") from None
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if tokenizer.vocab_size != model.vocab_size:
+        counts = f"{tokenizer.vocab_size} tokens, but the model's vocab_size is {model.vocab_size}"
+        raise ValueError(f"{folder / 'tokenizer.json'} has {counts}")
+    return Checkpoint(folder, config, model, p, tokenizer, read_tensors(folder / "training.safetensors"))
+
+
+def read_tensors(path):
+    """{name: array} of a safetensors file, writeable."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return {name: array.copy() for name, array in load(path.read_bytes()).items()}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
+
+
+def load_model(folder):
+    """model, p, tokenizer of the newest complete checkpoint in `folder`."""
+    checkpoint = load_checkpoint(folder)
+    return checkpoint.model, checkpoint.p, checkpoint.tokenizer

@@ -1,0 +1,46 @@
+"""The optimizer: the one thing in training that changes in place, the parameters and its own moments.
+
+It walks the gradients by name and asks for nothing else, so that a parameter without a gradient (a frozen one) stays.
+"""
+
+import numpy as np
+
+from ..ops import adamw
+from ..trees import leaves
+
+
+def matrices(path, w):
+    """Weight decay acts on matrices; not on biases, nor on the γ and β of a norm, which have one axis."""
+    return w.ndim >= 2
+
+
+class AdamW:
+    """Adam with decoupled weight decay; the update itself is in ops/adamw.py.
+
+    decays(path, w) -> bool says which parameters the decay acts on.
+    """
+
+    def __init__(self, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decays=matrices):
+        self.betas, self.eps, self.weight_decay, self.decays = betas, eps, weight_decay, decays
+        self.t = 0  # steps so far
+        self.m, self.v = {}, {}  # the moments by path, zero before the first step
+
+    def step(self, p, g, learning_rate):
+        """Move every parameter in p that has a gradient in g, in place."""
+        self.t += 1
+        parameters = dict(leaves(p))
+        for path, gradient in leaves(g):
+            w = parameters[path]
+            m, v = self.m.get(path), self.v.get(path)
+            w[...], self.m[path], self.v[path] = adamw(
+                w,
+                gradient,
+                np.zeros_like(w) if m is None else m,
+                np.zeros_like(w) if v is None else v,
+                t=self.t,
+                learning_rate=float(learning_rate),
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                eps=self.eps,
+                weight_decay=self.weight_decay if self.decays(path, w) else 0.0,
+            )

@@ -1,0 +1,62 @@
+"""A batch in pieces: over threads, or one after another where the whole does not fit.
+
+    loss = Σ n_i/N loss_i        g = Σ n_i/N g_i        n_i targets count in piece i, N in all of them
+
+Every piece goes forward and backward on its own, so its loss is a mean over its own n_i targets; the mean of those
+means would be another loss. Pieces are added in their order and BLAS has one thread, so that the result has the same
+bits for any number of threads: how a batch is cut is a setting, how many work on it is not.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..trees import tree_map
+
+
+@contextmanager
+def workers(threads):
+    """A `map` over this many threads. Inside, BLAS has one thread: two pools on the same cores ruin each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        if threads == 1:
+            yield map
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                yield pool.map
+
+
+def cut(batch, n_pieces):
+    """A batch (a tuple of arrays) in at most so many pieces of nearly equal numbers of rows."""
+    n_pieces = min(n_pieces, len(batch[0]))
+    return list(zip(*(np.array_split(part, n_pieces) for part in batch), strict=True))
+
+
+def value_and_gradient(loss, p, pieces, keys=None, map=map):
+    """The loss over all pieces together and its gradient.
+
+    pieces: a list of batches, each the arguments of `loss` after p   keys: a key for each, None for no randomness
+    map: who does the work, `workers(threads)` or the built-in one
+    """
+    counts = [loss.count(*piece) for piece in pieces]
+    shares = [count / max(sum(counts), 1) for count in counts]
+
+    def one(piece, share, key):
+        with np.errstate(all="ignore"):  # a loss that is no number is found where the pieces are added up
+            value, saved = loss(p, *piece, key=key)
+            return float(value) * share, loss.backward(share, saved)
+
+    total, g = 0.0, None
+    for value, g_piece in map(one, pieces, shares, keys or [None] * len(pieces)):
+        total += value
+        g = g_piece if g is None else tree_map(np.add, g, g_piece)
+    return total, g
+
+
+def mean_loss(loss, p, pieces, map=map):
+    """The loss over all pieces together, without a gradient."""
+    counts = [loss.count(*piece) for piece in pieces]
+    values = map(lambda piece: float(loss(p, *piece)[0]), pieces)
+    return sum(count * value for count, value in zip(counts, values, strict=True)) / max(sum(counts), 1)

@@ -1,0 +1,143 @@
+"""Checkpoints that cannot be written, and checkpoints that cannot be read: each says so, and nothing is lost."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from minitransformer.files import TEMPORARY
+from minitransformer.training import checkpoint as checkpoints
+from minitransformer.training.checkpoint import FILES, load_checkpoint, load_model
+from minitransformer.training.loop import Diverged
+from minitransformer.training.run import Run
+from minitransformer.training.settings import Settings
+
+from .conftest import TINY, outcome
+
+
+def test_a_checkpoint_gives_back_what_was_saved(tmp_path, settings, finished):
+    run = Run.resume(tmp_path / "finished")
+    model, p, tokenizer = load_model(tmp_path / "finished")
+    assert model == run.model
+    assert tokenizer.decode(tokenizer.encode("the lazy dog")) == "the lazy dog"
+    assert p["token"]["weight"].tobytes() == finished[2]["token.weight"]
+    newest = tmp_path / "finished" / "checkpoint" / "step-00000009"
+    assert load_model(newest)[0] == load_model(newest.parent)[0] == model
+    assert sorted(path.name for path in newest.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_full_disk_while_saving(tmp_path, settings, finished, monkeypatch, nth):
+    run = Run.start(tmp_path / "run", settings)
+    events = run.train()
+    while run.training.step < 6:
+        next(events)
+    write, calls = checkpoints.write_synced, []
+
+    def full(path, data):
+        calls.append(path)
+        if len(calls) == nth:
+            write(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(checkpoints, "write_synced", full)
+    message = "could not save the checkpoint of step 8: No space left on device; .* step-00000004 is whole"
+    with pytest.raises(OSError, match=message):
+        list(events)
+    assert not list((tmp_path / "run").rglob(f"*{TEMPORARY}"))
+    monkeypatch.undo()
+    run = Run.resume(tmp_path / "run")
+    _, *rest = outcome(run, run.train())
+    assert rest == list(finished[1:])
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, settings):
+    (tmp_path / "run").write_text("a file, where a folder should be", encoding="utf-8")
+    with pytest.raises(OSError):
+        Run.start(tmp_path / "run", settings)
+    assert (tmp_path / "run").read_text(encoding="utf-8").startswith("a file")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign"])
+def test_a_damaged_file_is_named(tmp_path, settings, finished, name, damage):
+    path = tmp_path / "finished" / "checkpoint" / "step-00000009" / name
+    data = path.read_bytes()
+    path.write_bytes({"truncated": data[: len(data) * 2 // 3], "empty": b"", "foreign": b'{"a": [1, 2]}'}[damage])
+    with pytest.raises(ValueError, match=name):
+        load_checkpoint(tmp_path / "finished")
+
+
+def test_a_checkpoint_of_another_configuration(tmp_path, settings, finished):
+    path = tmp_path / "finished" / "checkpoint" / "step-00000009" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+
+    def refused(message, **changes):
+        path.write_text(json.dumps({**config, **changes}), encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            load_checkpoint(tmp_path / "finished")
+
+    gpt2 = config["configuration"]
+    refused("does not fit its configuration: .*has shape", configuration=gpt2 | {"d_model": 10})
+    refused("does not fit its configuration: missing: layers.1", configuration=gpt2 | {"n_layers": 2})
+    refused("does not configure a GPT2", configuration=gpt2 | {"wings": 2})
+    refused("n_heads=3 does not divide d_model=8", configuration=gpt2 | {"n_heads": 3})
+    refused("names the model 'linear'; there are: GPT2", model="linear")
+    refused("is not of a minitransformer checkpoint 1", format="something else")
+
+
+def test_no_checkpoint_at_all(tmp_path):
+    with pytest.raises(ValueError, match="nowhere is not a folder"):
+        load_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no complete checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_training_and_spares_the_checkpoint(tmp_path, text):
+    run = Run.start(tmp_path / "run", Settings(text=(str(text),), **{**TINY, "steps": 40, "warmup": 0}))
+    events = run.train()
+    while run.training.step < 6:
+        next(events)
+    good = run.training.p["norm"]["weight"].copy()
+    run.training.p["norm"]["weight"][0] = np.nan
+    with pytest.raises(Diverged, match="step 7: the loss is nan"):
+        list(events)
+    assert run.saved_step() == 4 and run.training.step == 6
+    assert np.array_equal(run.training.p["norm"]["weight"][1:], good[1:])
+    assert np.isfinite(load_model(tmp_path / "run")[1]["norm"]["weight"]).all()
+
+
+def test_the_model_is_not_trained_into_infinity(tmp_path, text):
+    with pytest.raises(Diverged, match=r"step \d+: the (loss is|validation loss is)"):
+        list(Run.start(tmp_path / "run", Settings(text=(str(text),), **{**TINY, "learning_rate": 1e30})).train())
+
+
+def test_settings_out_of_range(text):
+    low = dict(layers=0, heads=0, batch=0, steps=0, accumulate=0, seed=-1, warmup=-1, dropout=-0.1)
+    for name, value in low.items():
+        with pytest.raises(ValueError, match=f"{name} must be at least"):
+            Settings(**{name: value})
+    for name in ("learning_rate", "clip"):
+        with pytest.raises(ValueError, match=f"{name} must be above 0"):
+            Settings(**{name: 0.0})
+    with pytest.raises(ValueError, match="beta2 must be below 1"):
+        Settings(beta2=1.0)
+    with pytest.raises(ValueError, match="unknown tokenizer 'words'; there are: "):
+        Settings(tokenizer="words")
+    with pytest.raises(ValueError, match="learning_rate must be above 0, not nan"):
+        Settings(learning_rate=float("nan"))
+
+
+def test_text_that_does_not_do(tmp_path):
+    def refused(data, message, **settings):
+        (tmp_path / "text").write_bytes(data)
+        with pytest.raises(ValueError, match=message):
+            Run.start(tmp_path / "run", Settings(text=(str(tmp_path / "text"),), **{**TINY, **settings}))
+        assert not (tmp_path / "run").exists()
+
+    refused(b"", "text is empty")
+    refused(b"abc\xff", "text is not UTF-8: byte 3 is 0xff")
+    refused(b"abc def " * 9, "the text has 7 tokens, too short for one context of 8")
+    refused(b"abc def " * 20, "n_heads=3 does not divide d_model=8", heads=3)
