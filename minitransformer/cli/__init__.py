@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from importlib import import_module
 
@@ -35,6 +36,16 @@ def main(argv=None):
             raise
         print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
         return 1
+
+
+def program():
+    """How this command is called from here, to be pasted into a shell."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return "python -m minitransformer"
+    if shutil.which("minitransformer"):
+        return "minitransformer"
+    return os.path.relpath(called)
 
 
 def describe(error):

@@ -9,6 +9,8 @@ import sys
 import time
 from contextlib import contextmanager
 
+from . import program
+
 HELP = "train a GPT on text"
 OUT = "runs/gpt2"
 
@@ -88,7 +90,7 @@ def follow(run, threads):
             for event in run.train(threads):
                 if isinstance(event, Evaluation):
                     bar.write(evaluation_line(event))
-                    bar.write(f"    {sample(run)}")
+                    bar.write(sample(run))
                 else:
                     rate = bar.format_dict["rate"] or 0
                     bar.set_postfix_str(f"loss {event.loss:.3f}, {rate * per_step:,.0f} tokens/s", refresh=False)
@@ -104,11 +106,11 @@ def follow(run, threads):
     draw(run)
     if run.training.step < settings.steps:
         say(f"interrupted and saved at step {run.training.step:,}")
-        say(f"to go on: minitransformer train --resume {run.folder}")
+        say(f"to go on: {program()} train --resume {run.folder}")
         return 130
     say(f"trained in {int(took // 60)} min {took % 60:.0f} s; the run is in {run.folder}")
-    say(f"next: minitransformer generate {run.folder} --prompt 'The '   (what it learnt; more in docs/)")
-    say("      Ctrl-C while training saves: minitransformer train --resume FOLDER goes on bit for bit")
+    say(f'next: {program()} generate {run.folder} --prompt "The "')
+    say(f"      (docs/ explains every part of it; Ctrl-C saves, and {program()} train --resume FOLDER goes on)")
     return 0
 
 
@@ -119,13 +121,14 @@ def evaluation_line(event):
     )
 
 
-def sample(run, length=80):
-    """A line of what the model writes by now, from the beginning of the held-out text."""
+def sample(run, length=160):
+    """What the model writes by now, going on from the beginning of the held-out text, its lines marked by a bar."""
     from ..decoding import generate
 
     prompt = run.held_out_ids[: run.settings.context // 2]
     ids = generate(run.model, run.training.p, prompt, max_tokens=length, temperature=0.8, seed=run.training.step)
-    return repr(run.tokenizer.decode(list(ids)))
+    lines = run.tokenizer.decode(list(ids)).splitlines()
+    return "\n".join(f"    │ {line.rstrip()}" for line in lines if line.strip())
 
 
 def draw(run):

@@ -5,7 +5,7 @@
            checkpoint/      the newest two checkpoints (checkpoint.py)
            loss.png         drawn at the end
 
-`--resume` goes on bit for bit: the same losses and parameters as if nothing had happened. Three things make it so.
+`Run.resume` goes on bit for bit: the same losses and parameters as if nothing had happened. Three things make it so.
 The randomness of step s follows from (seed, s); a record reaches metrics.jsonl before the checkpoint of its step, and
 what stands there beyond the checkpoint is cut off; and results do not depend on the number of threads.
 """

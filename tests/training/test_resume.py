@@ -192,7 +192,7 @@ def test_interrupted_by_the_signal(tmp_path, text):
     os.kill(child.pid, signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130, err
-    assert "to go on: minitransformer train --resume run" in out and "Traceback" not in err
+    assert "train --resume run" in out and "Traceback" not in err
     run = Run.resume(tmp_path / "run")
     assert f"saved at step {run.training.step:,}" in out and 0 < run.training.step < 3000
     stop = run.training.step + 7

@@ -1,0 +1,1 @@
+"""Timings and sizes: `python -m bench.NAME`. They are measured, never tested."""
