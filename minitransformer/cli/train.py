@@ -125,7 +125,7 @@ def sample(run, length=160):
     """What the model writes by now, going on from the beginning of the held-out text, its lines marked by a bar."""
     from ..decoding import generate
 
-    prompt = run.held_out_ids[: run.settings.context // 2]
+    prompt = run.held_out_ids[: max(run.settings.context // 2, 1)]
     ids = generate(run.model, run.training.p, prompt, max_tokens=length, temperature=0.8, seed=run.training.step)
     lines = run.tokenizer.decode(list(ids)).splitlines()
     return "\n".join(f"    │ {line.rstrip()}" for line in lines if line.strip())

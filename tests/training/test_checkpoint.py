@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -27,8 +28,9 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path, settings, finished):
     assert sorted(path.name for path in newest.iterdir()) == sorted(FILES)
 
 
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EROFS, errno.EACCES], ids=errno.errorcode.get)
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
-def test_a_full_disk_while_saving(tmp_path, settings, finished, monkeypatch, nth):
+def test_a_full_disk_or_a_read_only_folder_while_saving(tmp_path, settings, finished, monkeypatch, nth, why):
     run = Run.start(tmp_path / "run", settings)
     events = run.train()
     while run.training.step < 6:
@@ -39,11 +41,11 @@ def test_a_full_disk_while_saving(tmp_path, settings, finished, monkeypatch, nth
         calls.append(path)
         if len(calls) == nth:
             write(path, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            raise OSError(why, os.strerror(why), str(path))
         write(path, data)
 
     monkeypatch.setattr(checkpoints, "write_synced", full)
-    message = "could not save the checkpoint of step 8: No space left on device; .* step-00000004 is whole"
+    message = f"could not save the checkpoint of step 8: {os.strerror(why)}; .* step-00000004 is whole"
     with pytest.raises(OSError, match=message):
         list(events)
     assert not list((tmp_path / "run").rglob(f"*{TEMPORARY}"))
