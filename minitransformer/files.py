@@ -55,8 +55,8 @@ def remove_folder(folder):
     shutil.rmtree(doomed)
 
 
-def to_json(value):
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+def to_json(value, indent=2):
+    return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def read_json(path):

@@ -24,6 +24,8 @@ def main(argv=None):
         module.arguments(command)
         command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character shows another
+        sys.stdout.reconfigure(errors="replace")
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:
@@ -51,4 +53,6 @@ def program():
 def describe(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, UnicodeEncodeError):
+        return f"character {error.start + 1} of {error.object[:20]!r} is not valid text: {error.reason}"
     return str(error)

@@ -23,7 +23,7 @@ def arguments(parser):
 def run(args):
     import sys
 
-    from ..decoding import generate, kept, text_pieces, window_start
+    from ..decoding import generate, kept_when_full, text_pieces, window_start
     from ..training.checkpoint import load_model
 
     model, p, tokenizer = load_model(args.folder)
@@ -43,7 +43,7 @@ def run(args):
     if window_start(length - 1, context):  # the last token is predicted from all the others
         print(
             f"note: the context of {context} tokens is full before all {length} are there: each time, "
-            f"the newest {kept(context)} are read again, and those before them are forgotten",
+            f"the newest {kept_when_full(context)} are read again, and those before them are forgotten",
             file=sys.stderr,
         )
     print(args.prompt or "", end="", flush=True)

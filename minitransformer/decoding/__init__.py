@@ -3,4 +3,4 @@
 from .generate import CachedReader, Reader, generate
 from .sampling import choose, probabilities, sample
 from .text import text_pieces
-from .window import kept, window_start
+from .window import kept_when_full, window_start

@@ -17,10 +17,10 @@ The start depends on n alone: a text goes on in the same way whether it was a pr
 
 def window_start(n, context_length):
     """Where the window begins from which the token after n >= 1 tokens is predicted."""
-    stride = context_length + 1 - kept(context_length)  # from one start to the next
+    stride = context_length + 1 - kept_when_full(context_length)  # from one start to the next
     return -(-max(n - context_length, 0) // stride) * stride  # the first of them from which all n fit
 
 
-def kept(context_length):
+def kept_when_full(context_length):
     """How many tokens a full context begins anew with: half of it, but never none."""
     return max(context_length // 2, 1)

@@ -16,7 +16,7 @@ def tokenizer_json(tokenizer):
 
 def save_tokenizer(tokenizer, path):
     """Write a tokenizer to a JSON file."""
-    write_atomically(path, to_json(tokenizer_json(tokenizer)))
+    write_atomically(path, to_json(tokenizer_json(tokenizer), indent=None))
 
 
 def load_tokenizer(path):

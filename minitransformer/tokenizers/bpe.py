@@ -85,7 +85,7 @@ class BPETokenizer(Tokenizer):
                 continue
             if -count < 2:
                 break
-            # A pair with a new token is born in this merge and only becomes rarer later: its count is never too low.
+            # A pair is born with its younger token and only becomes rarer later: no count in the heap is too low.
             for new in pairs.merge(pair, len(tokens)):
                 heapq.heappush(heap, (-pairs.counts[new], new))
             tokens.append(tokens[pair[0]] + tokens[pair[1]])

@@ -54,7 +54,7 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
         temporary.mkdir()
         write_synced(temporary / "config.json", to_json(config))
         write_synced(temporary / "model.safetensors", save(contiguous(dict(leaves(p)))))
-        write_synced(temporary / "tokenizer.json", to_json(tokenizer_json(tokenizer)))
+        write_synced(temporary / "tokenizer.json", to_json(tokenizer_json(tokenizer), indent=None))
         write_synced(temporary / "training.safetensors", save(contiguous(training)))
         publish_folder(temporary, final)
     except OSError as error:
