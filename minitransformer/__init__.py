@@ -2,6 +2,7 @@
 
 from . import blocks, models, ops
 from .convention import THINGS, fold, use_backend
+from .training import losses  # registered, like everything above
 
 __version__ = "0.1.0"
-__all__ = ["THINGS", "blocks", "fold", "models", "ops", "use_backend"]
+__all__ = ["THINGS", "blocks", "fold", "losses", "models", "ops", "use_backend"]

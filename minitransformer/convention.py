@@ -101,8 +101,10 @@ class Op(Block):
             *dy, saved = dy_and_saved
             if saved.op != self.name:
                 raise ValueError(f"{backward.__name__} was given what {saved.op} saved")
-            if shape_of(dy[0] if len(dy) == 1 else tuple(dy)) != saved.shape:
-                raise ValueError(f"{backward.__name__}: dy has shape {shape_of(dy[0])}, but y had {saved.shape}")
+            shapes = saved.shape if saved.shape and isinstance(saved.shape[0], tuple) else (saved.shape,)
+            for part, shape in zip(dy, shapes, strict=True):
+                if part is not None and shape_of(part) != shape:  # None: nothing was felt there
+                    raise ValueError(f"{backward.__name__}: dy has shape {shape_of(part)}, but y had {shape}")
             return self.implementations[saved.backend][1](*dy, saved.values)
 
         self.backward = dispatch

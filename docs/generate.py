@@ -1,0 +1,73 @@
+"""What the pages show that no hand wrote: the table of everything, the gradient checks, the pictures, the museum."""
+
+import sys
+from pathlib import Path
+
+import pictures
+import registry
+
+from minitransformer.gradcheck.report import report
+from tests.museum.page import museum_markdown
+
+DOCS = Path(__file__).parent
+GENERATED = DOCS / "_generated"
+
+
+def everything(things):
+    write(GENERATED / "things.md", table_of_things(things))
+    for name, svg in pictures.drawn():
+        write(GENERATED / f"{name}.svg", svg)
+    gradients = GENERATED / "gradients.md"
+    if not newer_than_the_code(gradients):  # ten seconds
+        write(gradients, table_of_gradients())
+        gradients.touch()
+    write(DOCS / "museum.md", museum_markdown())
+
+
+def write(path, content):
+    """Text or bytes to a file, untouched where it holds just that: Sphinx reads again only what is new."""
+    content = content if isinstance(content, bytes) else content.encode("utf-8")
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def newer_than_the_code(path):
+    code = (DOCS.parent / "minitransformer").rglob("*.py")
+    return path.exists() and path.stat().st_mtime > max(file.stat().st_mtime for file in code)
+
+
+def table_of_things(things):
+    """Name with a link to its page, kind, and what its file says it is; for a page that lies in docs/."""
+    rows = ["| name | kind | what it is |", "| --- | --- | --- |"]
+    for name, thing in sorted(things.items(), key=order):
+        rows.append(f"| [`{name}`]({registry.page_of(thing).as_posix()}) | {thing.kind} | {summary(thing)} |")
+    return "\n".join(["```{table}", ":class: things", "", *rows, "```", ""])
+
+
+def order(item):
+    """Floor by floor, and by name."""
+    name, thing = item
+    floors = ["ops", "blocks", "models", "training"]
+    floor = thing.__module__.split(".")[1]
+    return floors.index(floor) if floor in floors else len(floors), name.lower()
+
+
+def summary(thing):
+    """How the file that the thing is in begins."""
+    paragraph = sys.modules[thing.__module__].__doc__.strip().split("\n\n")[0]
+    return " ".join(paragraph.split()).replace("|", "\\|")
+
+
+def table_of_gradients():
+    """What `minitransformer gradcheck` finds. RuntimeError where a gradient is wrong: such pages must not be built."""
+    rows = ["| name | gradients | error in float64 | in extended precision |", "| --- | ---: | ---: | ---: |"]
+    for row in report([], seed=0):
+        if not row.passed:
+            raise RuntimeError(f"{row.name}: {'; '.join(row.problems)}")
+        rows.append(f"| `{row.name}` | {row.gradients} | {figure(row.float64)} | {figure(row.extended)} |")
+    return "\n".join(rows) + "\n"
+
+
+def figure(error):
+    return "" if error is None else f"{error:.0e}"

@@ -1,0 +1,15 @@
+"""What all tests share: how much hypothesis draws, and generators whose seed stands in the name of the test."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+ALWAYS = {"deadline": None, "print_blob": True, "derandomize": False}
+settings.register_profile("fast", max_examples=20, **ALWAYS)
+settings.register_profile("thorough", max_examples=200, **ALWAYS)  # pytest --hypothesis-profile=thorough
+settings.load_profile("fast")
+
+
+@pytest.fixture(params=range(3), ids="seed{}".format)
+def rng(request):
+    return np.random.default_rng(request.param)

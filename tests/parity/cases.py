@@ -1,0 +1,224 @@
+"""What the parity tests call: the cases of the gradient check, and beside them those that PyTorch's own modules can do.
+
+Most cases of the gradient check draw dropout, or mask a query whole; neither is for the modules of torch.nn.
+"""
+
+import numpy as np
+
+from minitransformer import gradcheck, ops
+from minitransformer.blocks import (
+    feed_forward,
+    multi_head_attention,
+    post_norm_layer,
+    pre_norm_layer,
+    recompute,
+    stack,
+)
+from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
+from minitransformer.models import GPT2
+from minitransformer.training.losses import next_token_loss
+
+MORE = {}  # name of a thing -> function of a Draw that yields cases
+
+
+def more_of(*things):
+    def decorate(function):
+        for thing in things:
+            MORE[thing.__name__] = lambda draw, thing=thing: function(draw, thing)
+        return function
+
+    return decorate
+
+
+def draw_cases(name, draw):
+    """[Case, ...] of the thing of this name."""
+    drawn = gradcheck.draw_cases(name, draw) if name in gradcheck.CASES else []
+    return drawn + list(MORE[name](draw) if name in MORE else [])
+
+
+def no_row_alone(mask):
+    """The mask with the first key open to every query."""
+    mask[..., 0] = True
+    return mask
+
+
+def row_far_off(draw, *shape):
+    """Normal numbers, the first row a thousand times as large."""
+    x = draw(*shape)
+    x[0] *= 1000
+    return x
+
+
+# ------------------------------------------------------------------------------------------------------ operations
+
+
+@more_of(ops.linear)
+def _(draw, linear):
+    D, E = draw.sizes(2, least=2)
+    yield case(linear, p=draw.linear(E, D), x=draw(1, D))
+    yield case(linear, p=draw.linear(1, 1), x=draw(3, 2, 4, 1))
+
+
+@more_of(ops.layer_norm)
+def _(draw, layer_norm):
+    B, T, D = draw.sizes(3, least=3)
+    yield case(layer_norm, p=draw.norm(D), x=5 + 3 * draw(B, T, D))  # far from mean 0 and variance 1
+    yield case(layer_norm, p=draw.norm(D), x=np.full((T, D), 2.0))  # rows of equal values
+
+
+@more_of(ops.rms_norm)
+def _(draw, rms_norm):
+    B, T, D = draw.sizes(3, least=2)
+    yield case(rms_norm, p={"weight": draw(D)}, x=5 + 3 * draw(B, T, D))
+    yield case(rms_norm, p={"weight": draw(1)}, x=draw(T, 1), static={"eps": 1.0})  # a small one leaves no gradient
+
+
+@more_of(ops.softmax, ops.relu, ops.gelu, ops.gelu_tanh, ops.silu)
+def _(draw, thing):
+    yield case(thing, x=row_far_off(draw, *draw.sizes(3, least=2)))  # where the exponentials end
+    yield case(thing, x=draw(*draw.sizes(2, least=2)))
+
+
+@more_of(ops.attention)
+def _(draw, attention):
+    B, G, T, S, K = draw.sizes(5, least=2)
+    q, k, v = draw(B, 3 * G, T, K), draw(B, G, S, K), draw(B, G, S, K)
+    no_bias = {"q": q, "k": k, "v": v, "bias": None}
+    fewer, more = min(T, S), max(T, S)
+    some = no_row_alone(draw.mask(B, 3 * G, T, S))
+    yield case(attention, **no_bias)  # grouped, nothing else
+    yield case(attention, **no_bias, static={"mask": some})
+    yield case(attention, **no_bias, static={"mask": no_row_alone(draw.mask(1, 3 * G, 1, S))})
+    yield case(attention, q=q, k=k, v=v, bias=draw(B, 3 * G, T, S), static={"mask": some[:1]})
+    for bias in (draw(1, 1, T, S), draw(B, 1, T, S), draw(1, 3 * G, 1, S)):
+        yield case(attention, q=q, k=k, v=v, bias=bias)
+    few, many = draw(B, G, fewer, K), draw(B, G, more, K)
+    yield case(attention, q=few, k=many, v=draw(B, G, more, K), bias=None, static={"causal": True})
+    yield case(attention, q=many, k=few, v=draw(B, G, fewer, K), bias=None, static={"causal": True})
+    yield case(attention, q=30 * q, k=k, v=v, bias=None)  # weights near 0 and 1
+    yield case(attention, q=q, k=draw(B, 1, 1, K), v=draw(B, 1, 1, K), bias=None)  # one head for all, one key
+
+
+@more_of(ops.cross_entropy)
+def _(draw, cross_entropy):
+    B, T, V = draw.sizes(3, least=3)
+    targets = draw.ids(V, B, T)
+    some = np.where(draw.rng.random((B, T)) < 0.5, -100, targets)
+    some[-1] = targets[-1]
+    yield case(cross_entropy, logits=row_far_off(draw, B, T, V), targets=some)
+    yield case(cross_entropy, logits=draw(B, T, V), targets=targets, static={"label_smoothing": 0.3})
+    yield case(cross_entropy, logits=draw(B, T, V), targets=targets, static={"ignore_index": int(targets[0, 0])})
+    yield case(cross_entropy, logits=draw(V), targets=targets[0, :1].reshape(()))
+
+
+@more_of(ops.embedding)
+def _(draw, embedding):
+    T, V, D = draw.sizes(3)
+    yield case(embedding, p={"weight": draw(V, D)}, ids=np.zeros(T, np.int64))  # one id only
+
+
+@more_of(ops.sinusoidal_positions)
+def _(draw, sinusoidal_positions):
+    for D in (1, 6, 7):
+        yield case(sinusoidal_positions, x=draw(2, 5, D), static={"positions": draw.ids(5000, 5)})
+
+
+@more_of(ops.learned_positions)
+def _(draw, learned_positions):
+    B, T, D = draw.sizes(3)
+    static = {"positions": draw.ids(T, T)}
+    yield case(learned_positions, p={"weight": draw(T, D)}, x=draw(B, T, D), static=static)
+
+
+@more_of(ops.adamw)
+def _(draw, adamw):
+    for t in (1, 2, 1000):
+        shape = draw.sizes(2)
+        args = {"w": draw(*shape), "g": draw(*shape), "m": draw(*shape), "v": draw(*shape) ** 2}
+        rates = {"learning_rate": 0.03, "beta1": 0.9, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.2}
+        yield Case(adamw, None, args, {"t": t, **rates})
+
+
+@more_of(ops.global_norm)
+def _(draw, global_norm):
+    D, E, F = draw.sizes(3)
+    g = {"layers": [draw.linear(E, D), draw.linear(F, E)], "norm": draw.norm(D), "large": 1000 * draw(F)}
+    yield Case(global_norm, None, {"g": g}, {})
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+@more_of(feed_forward)
+def _(draw, feed_forward):
+    B, T, D, F = draw.sizes(4)
+    for activation in (ops.relu, ops.gelu):
+        yield case(feed_forward, p=draw.feed_forward(D, F), x=draw(B, T, D), static={"activation": activation})
+
+
+@more_of(multi_head_attention)
+def _(draw, multi_head_attention):
+    B, T, S, K, E = draw.sizes(5, least=2)
+    D = 3 * K
+    x, memory, p = draw(B, T, D), draw(B, S, E), draw.attention(D, memory_width=E)
+
+    def attend(p, memory, bias=None, **static):
+        static["n_heads"] = 3
+        return case(multi_head_attention, p=p, x=x, memory=memory, bias=bias, zero=("p.k.bias",), static=static)
+
+    yield attend(p, memory)
+    yield attend(p, memory, mask=no_row_alone(draw.mask(B, 3, T, S)))
+    yield attend(p, memory, draw(1, 3, T, S), mask=no_row_alone(draw.mask(B, 1, 1, S)))
+    yield attend(draw.attention(D), x, draw(B, 1, T, T), causal=True)  # self-attention
+    yield attend(draw.attention(D, 3, 1), x, n_kv_heads=1)
+
+
+@more_of(pre_norm_layer, post_norm_layer)
+def _(draw, layer):
+    B, T, K, F = draw.sizes(4, least=2)
+    for activation in (ops.relu, ops.gelu):
+        for more in ({"causal": True}, {"mask": draw.padding(B, T), "eps": 0.1}, {}):
+            static = {"n_heads": 3, "activation": activation, **more}
+            yield case(layer, p=draw.layer(3 * K, F), x=draw(B, T, 3 * K), zero=(f"p.{KEY_BIAS}",), static=static)
+
+
+@more_of(stack, recompute)
+def _(draw, combinator):
+    B, T, K, F = draw.sizes(4, least=2)
+    for layer in (pre_norm_layer, post_norm_layer):
+        p, zero = draw.layer(2 * K, F), (f"p.{KEY_BIAS}",)
+        if combinator is stack:
+            p = [p, draw.layer(2 * K, F), draw.layer(2 * K, F)]
+            zero = tuple(f"p.{i}.{KEY_BIAS}" for i in range(3))
+        static = {"n_heads": 2, "activation": ops.gelu, "causal": True}
+        yield case(combinator(layer), p=p, x=draw(B, T, 2 * K), zero=zero, static=static)
+
+
+# ---------------------------------------------------------------------------------------------- models and losses
+
+
+GPT2_ZERO = tuple(f"p.layers.{i}.{KEY_BIAS}" for i in range(3))
+
+
+def gpt2(draw, **more):
+    """A GPT-2 whose sizes are all distinct, and parameters away from where they start."""
+    model = GPT2(vocab_size=13, context_length=11, n_layers=3, n_heads=2, d_model=10, **more)
+    return model, draw.perturbed(model.init(draw.rng, np.float64))
+
+
+@more_of(GPT2)
+def _(draw, _):
+    for T, more in ((7, {}), (11, {"recompute": True}), (1, {})):
+        model, p = gpt2(draw, **more)
+        yield case(model, p=p, ids=draw.ids(13, 4, T), zero=GPT2_ZERO)
+    yield case(model, p=p, ids=draw.ids(13, 4, 7), zero=GPT2_ZERO, static={"positions": draw.ids(11, 4, 7)})
+
+
+@more_of(next_token_loss)
+def _(draw, _):
+    for label_smoothing in (0.0, 0.1):
+        model, p = gpt2(draw)
+        ids, targets = draw.ids(13, 4, 7), draw.ids(13, 4, 7)
+        targets[np.arange(7) >= draw.rng.integers(1, 7, 4)[:, None]] = -100
+        loss = next_token_loss(model, label_smoothing=label_smoothing)
+        yield case(loss, p=p, ids=ids, targets=targets, zero=GPT2_ZERO)
