@@ -86,6 +86,7 @@ class Op(Block):
 
     def __call__(self, *args, **static):
         self.door(args, static)
+        static = {name: plain(value) for name, value in static.items()}
         backend = _backend if _backend in self.implementations else "reference"
         forward, _ = self.implementations[backend]
         if not self.gradient:
@@ -147,6 +148,11 @@ def register(thing, kind=None):
 def registered(kind):
     """For classes whose instances are things: a combinator (`stack`), a loss over a model, a model."""
     return functools.partial(register, kind=kind)
+
+
+def plain(setting):
+    """A setting is a Python number: NumPy's own float64 would widen a float32 step."""
+    return setting.item() if isinstance(setting, np.generic) else setting
 
 
 def shape_of(y):

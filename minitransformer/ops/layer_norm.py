@@ -25,6 +25,7 @@ def layer_norm(p, x, *, eps=1e-5):
     p["weight"] = γ (D), p["bias"] = β (D)   x (..., D)   ->   y (..., D)
     """
     centred = x - x.mean(-1, keepdims=True)
+    centred -= centred.mean(-1, keepdims=True)  # what rounding left of the mean: without it, equal values would differ
     rstd = 1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)  # (..., 1)
     xhat = centred * rstd
     return p["weight"] * xhat + p["bias"], (xhat, rstd, p["weight"])

@@ -19,8 +19,14 @@ from ..convention import backward_of, op
 from .embedding import check_ids
 
 
-def default_positions(x, positions):
-    return np.arange(x.shape[-2]) if positions is None else positions
+def positions_of(x, positions):
+    """The positions given for x (B, T, D), or 0 ... T - 1."""
+    B, T, _ = x.shape
+    if positions is None:
+        return np.arange(T)
+    if positions.shape not in ((T,), (B, T)):
+        raise ValueError(f"positions have shape {positions.shape}, expected {(T,)} or {(B, T)}")
+    return positions
 
 
 def sinusoid_table(positions, d_model, dtype):
@@ -34,7 +40,7 @@ def sinusoid_table(positions, d_model, dtype):
 @op(x="B T D", positions="[int ...]")
 def sinusoidal_positions(x, *, positions=None):
     """y = x + P[positions]        x (B, T, D)   positions (T) or (B, T), by default 0 ... T - 1   ->   y (B, T, D)"""
-    return x + sinusoid_table(default_positions(x, positions), x.shape[-1], x.dtype), ()
+    return x + sinusoid_table(positions_of(x, positions), x.shape[-1], x.dtype), ()
 
 
 @backward_of(sinusoidal_positions)
@@ -50,7 +56,7 @@ def learned_positions(p, x, *, positions=None):
     p["weight"] (C, D), C the longest context   x (B, T, D)   positions (T) or (B, T), by default 0 ... T - 1
     ->   y (B, T, D)
     """
-    positions = default_positions(x, positions)
+    positions = positions_of(x, positions)
     check_ids(positions, len(p["weight"]), "positions", "the context")
     return x + p["weight"][positions], (positions, p["weight"])
 

@@ -1,0 +1,277 @@
+"""The check is checked: what is wrong must fail, for every gradient of every registered thing."""
+
+import numpy as np
+import pytest
+
+from minitransformer.blocks import multi_head_attention
+from minitransformer.convention import THINGS
+from minitransformer.gradcheck import EXTENDED, Case, Draw, bar, check, compare, differences, draw_cases, worst
+from minitransformer.gradcheck.cases import case, checkable
+from minitransformer.gradcheck.check import STEPS, Misfit, Run, derivative
+from minitransformer.ops import attention, layer_norm, relu, softmax
+
+WRONG = {
+    "scaled by 1.001": lambda g, rng: 1.001 * g,
+    "with its sign flipped": lambda g, rng: -g,
+    "zeroed": lambda g, rng: np.zeros_like(g),
+    "shifted": lambda g, rng: g + 1e-3 * np.abs(g).max(),
+    "wrong in one element": lambda g, rng: g + 1e-2 * np.abs(g).max() * one_of(g, rng),
+    "NaN in one element": lambda g, rng: np.where(one_of(g, rng), np.nan, g),
+}
+
+
+def one_of(g, rng):
+    """One where a randomly chosen element is, else zero."""
+    one = np.zeros(g.shape)
+    one.flat[rng.integers(g.size)] = 1
+    return one
+
+
+def without_one_element(run, i):
+    """The gradients that a backward would return which forgets what element i of y does to the loss."""
+    whole = run.dy
+    flat = np.concatenate([part.ravel() for part in whole])
+    flat[i] = 0
+    ends = np.cumsum([part.size for part in whole])[:-1]
+    run.dy = tuple(part.reshape(like.shape) for part, like in zip(np.split(flat, ends), whole))
+    found = run.gradients()
+    run.dy = whole
+    return found
+
+
+@pytest.mark.parametrize(
+    "name, seed",
+    [(name, seed) for name in checkable() for seed in range(4 if THINGS[name].kind == "operation" else 1)],
+)
+def test_every_wrong_gradient_fails(name, seed):
+    rng = np.random.default_rng(seed)
+    for one in draw_cases(name, Draw(rng)):
+        hold_the_check(Run(one, np.float64, rng), bar(THINGS[name].kind, np.float64), rng)
+
+
+def hold_the_check(run, limit, rng):
+    numeric, right = differences(run, rng), run.gradients()
+    gmax = max(np.abs(g).max() for g in right.values())
+
+    def passes(path, wrong):
+        (found,) = compare({path: numeric[path]}, {**right, path: wrong}, limit, run.case.zero)
+        return found.passed
+
+    assert all(passes(path, g) for path, g in right.items())
+    for path in run.case.zero:
+        assert not passes(path, right[path] + 1e-3 * gmax), f"{path}, declared zero, shifted"
+    not_zero = [path for path in right if path not in run.case.zero]
+    for path in not_zero:
+        for how, spoil in WRONG.items():
+            assert not passes(path, spoil(right[path], rng)), f"{path} {how}"
+
+    unfelt = set(not_zero)  # the gradients for which no forgotten element of dy has made a difference yet
+    for i in rng.permutation(sum(part.size for part in run.dy)):
+        forgetful = without_one_element(run, i)
+        for path in sorted(unfelt):
+            if np.abs(forgetful[path] - right[path]).max() > 1e-3 * max(np.abs(right[path]).max(), 1e-3 * gmax):
+                assert not passes(path, forgetful[path]), f"{path} without element {i} of dy"
+                unfelt.remove(path)
+        if not unfelt:
+            break
+    assert not unfelt
+
+
+# ----------------------------------------------------------------------------------------------- what proves nothing
+
+
+def problems(gradients):
+    return {gradient.name: gradient.problem.partition(":")[0] for gradient in gradients if not gradient.passed}
+
+
+def test_attention_to_a_single_key_is_vacuous(rng):
+    q, k, v = rng.normal(size=(3, 2, 3, 1, 4))
+    found = check(case(attention, q=q, k=k, v=v, bias=None), np.float64, rng)
+    assert problems(found) == {"q": "vacuous", "k": "vacuous"}
+
+
+def test_a_layer_norm_of_width_one_is_vacuous(rng):
+    draw = Draw(rng)
+    found = check(case(layer_norm, p=draw.norm(1), x=draw(3, 1)), np.float64, rng)
+    assert problems(found) == {"p.weight": "vacuous", "x": "vacuous"}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, EXTENDED], ids=["float64", "extended"])
+def test_a_layer_norm_of_width_two_is_narrow_but_right(dtype, rng, monkeypatch):
+    """Its x̂ jumps from -1 to 1 over a width of √ε: large steps alone would fail it."""
+    p = Draw(rng).norm(2)
+    narrow = case(layer_norm, p=p, x=np.array([[0.5, 0.55], [-0.2, 0.3]]), static={"eps": 1e-3})
+    assert not problems(check(narrow, dtype, rng, bar("operation", dtype)))
+    monkeypatch.setitem(derivative.__globals__, "STEPS", STEPS[:3])
+    assert problems(check(narrow, dtype, rng, bar("operation", dtype))) == {"x": "wrong"}
+
+
+def test_the_key_bias_must_be_declared_and_be_zero(rng):
+    draw = Draw(rng)
+    x = draw(2, 3, 4)
+    parts = {"p": draw.attention(4), "x": x, "memory": x, "bias": None, "static": {"n_heads": 2}}
+    undeclared = check(case(multi_head_attention, **parts), np.float64, rng)
+    assert problems(undeclared) == {"p.k.bias": "vacuous"}
+    declared = check(case(multi_head_attention, zero=("p.k.bias", "p.v.bias"), **parts), np.float64, rng)
+    assert problems(declared) == {"p.v.bias": "declared zero, but is not"}
+
+
+def test_an_empty_gradient_is_not_a_checked_one(rng):
+    found = check(case(relu, x=np.zeros((0, 3))), np.float64, rng)
+    assert problems(found) == {"x": "it is empty"}
+
+
+def test_a_loss_that_sums_y_proves_nothing_about_a_softmax(rng):
+    run = Run(case(softmax, x=rng.normal(size=(3, 5))), np.float64, rng)
+    run.dy = (np.ones((3, 5)),)
+    numeric = differences(run, rng)
+    assert not compare(numeric, run.gradients(), 1e-7)[0].passed
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_nan_fails_wherever_it_stands(rng):
+    def root(x):
+        return np.sqrt(x), (x,)
+
+    def root_backward(dy, saved):
+        return dy / (2 * np.sqrt(saved[0]))
+
+    x = np.array([1.0, -1.0, 4.0])
+    (found,) = check(Case(root, root_backward, {"x": x}, {}), np.float64, rng)
+    assert not found.passed and np.isnan(worst([found]))
+    numbers = {"x": [((0,), 1.0), ((1,), np.nan)]}
+    assert not compare(numbers, {"x": np.ones(2)}, 1e-7)[0].passed
+    assert not compare({"x": [((0,), 1.0)]}, {"x": np.full(1, np.nan)}, 1e-7)[0].passed
+
+
+def test_the_report_says_where_and_what(rng):
+    def double_but_once(dy, saved):
+        dx = 2 * dy
+        dx[1] = dy[1]
+        return dx
+
+    (found,) = check(Case(lambda x: (2 * x, ()), double_but_once, {"x": np.arange(3.0)}, {}), np.float64, rng)
+    assert (found.index, found.problem) == ((1,), "wrong")
+    assert found.expected == pytest.approx(2 * found.got, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------------ functions that do not fit at all
+
+
+def product(p, x, y=None):
+    return p["w"] * x, (p["w"], x)
+
+
+def product_backward(dy, saved):
+    w, x = saved
+    return dy * w, None, {"w": dy * x}
+
+
+def change(**kinds):
+    """`product_backward` with one result replaced."""
+
+    def backward(dy, saved):
+        results = dict(zip(("dx", "dy", "g"), product_backward(dy, saved)))
+        return tuple(kinds[name](result) if name in kinds else result for name, result in results.items())
+
+    return backward
+
+
+MISFITS = {
+    "too few gradients": (
+        product,
+        lambda dy, saved: product_backward(dy, saved)[0],
+        "returned 1 gradients, expected 3",
+    ),
+    "too many gradients": (
+        product,
+        lambda dy, saved: (*product_backward(dy, saved), dy),
+        "returned 4 gradients, expected 3",
+    ),
+    "no gradient": (product, change(dx=lambda dx: None), "dx is None"),
+    "no parameters": (product, change(g=lambda g: None), "g is None"),
+    "a gradient of what is absent": (product, change(dy=lambda dy: np.ones(3)), "dy must be None, since y is absent"),
+    "a missing leaf": (product, change(g=lambda g: {}), "p.w has no gradient"),
+    "a leaf too many": (product, change(g=lambda g: g | {"b": g["w"]}), "p.b has a gradient, but is not a parameter"),
+    "a wrong shape": (product, change(dx=lambda dx: dx[None]), r"of x has shape \(1, 3\), expected \(3,\)"),
+    "a leaf of a wrong shape": (
+        product,
+        change(g=lambda g: {"w": g["w"].sum()}),
+        r"of p.w has shape \(\), expected \(3,\)",
+    ),
+    "a gradient that was cast": (product, change(dx=lambda dx: dx.astype("f")), "of x is float32, expected float64"),
+    "a forward of one result": (lambda p, x, y: p["w"] * x, product_backward, "must return two things"),
+    "a forward that casts": (
+        lambda p, x, y: (product(p, x)[0].astype("f"), product(p, x)[1]),
+        product_backward,
+        "y is float32 although every input is float64",
+    ),
+}
+
+
+def held(forward, backward, rng):
+    args = {"p": {"w": rng.normal(size=3)}, "x": rng.normal(size=3), "y": None}
+    return check(Case(forward, backward, args, {}), np.float64, rng)
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_misfits(misfit, rng):
+    forward, backward, message = MISFITS[misfit]
+    with pytest.raises(Misfit, match=message):
+        held(forward, backward, rng)
+
+
+def test_what_fits_passes(rng):
+    assert not problems(held(product, product_backward, rng))
+
+
+@pytest.mark.parametrize("culprit", ["p", "x", "saved", "dy"])
+def test_who_writes_to_an_argument_is_found_out(culprit, rng):
+    def forward(p, x, y):
+        if culprit in ("p", "x"):
+            written = p["w"] if culprit == "p" else x
+            written += 1
+        return product(p, x)
+
+    def backward(dy, saved):
+        if culprit in ("saved", "dy"):
+            written = saved[1] if culprit == "saved" else dy
+            written += 1
+        return product_backward(dy, saved)
+
+    with pytest.raises(ValueError, match="read-only"):
+        held(forward, backward, rng)
+
+
+# ------------------------------------------------------------------------------------------------------ the derivative
+
+
+def slope(f, x, dtype):
+    x = np.array([x], dtype)
+    return derivative(lambda: f(x)[0], x, (0,))
+
+
+SLOPES = {  # f, f', where, and the relative error that passes in float64 and in extended precision
+    "sin": (np.sin, np.cos, 0.7, 1e-12, 1e-15),
+    "exp": (np.exp, np.exp, 0.3, 1e-12, 1e-14),
+    "a steep 1/x": (lambda x: 1 / x, lambda x: -1 / (x * x), 0.1, 1e-10, 1e-10),
+    "a wave of length 0.16": (lambda x: np.sin(40 * x), lambda x: 40 * np.cos(40 * x), 0.01, 1e-10, 1e-10),
+    "|x| beside its kink": (np.abs, np.sign, 1e-3, 1e-12, 1e-15),
+}
+
+
+@pytest.mark.parametrize("name", SLOPES)
+@pytest.mark.parametrize("dtype", [np.float64, EXTENDED], ids=["float64", "extended"])
+def test_known_derivatives(name, dtype):
+    f, df, x, limit, extended_limit = SLOPES[name]
+    expected = df(dtype(x))
+    if np.finfo(dtype).eps < np.finfo(np.float64).eps:
+        limit = extended_limit
+    assert abs(slope(f, x, dtype) - expected) <= limit * abs(expected)
+
+
+def test_a_derivative_along_a_direction_leaves_no_trace(rng):
+    x = rng.normal(size=(4, 3)).T
+    kept, u = x.copy(), rng.normal(size=(3, 4))
+    assert derivative(lambda: np.sum(np.sin(x)), x, u) == pytest.approx(np.sum(np.cos(x) * u), rel=1e-10)
+    assert np.array_equal(x, kept)
