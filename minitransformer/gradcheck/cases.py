@@ -303,7 +303,7 @@ def _(draw):
 
 @cases_of(stack)
 def _(draw):
-    B, T, D, F = draw.sizes(4, least=2)
+    B, T, D, F = draw.sizes(4, least=3)  # a norm of two values is ±1, whatever they are
     p = [draw.layer(D, F), draw.layer(D, F)]
     zero = tuple(f"p.{i}.{KEY_BIAS}" for i in range(2))
     static = {"n_heads": 1, "activation": gelu_tanh, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
@@ -312,7 +312,7 @@ def _(draw):
 
 @cases_of(recompute)
 def _(draw):
-    B, T, D, F = draw.sizes(4, least=2)
+    B, T, D, F = draw.sizes(4, least=3)  # a norm of two values is ±1, whatever they are
     static = {"n_heads": 1, "activation": gelu_tanh, "dropout_rate": 0.2, "key": draw.key()}
     zero = (f"p.{KEY_BIAS}",)
     thing = recompute(post_norm_layer)
