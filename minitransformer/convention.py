@@ -42,6 +42,7 @@ class Saved(NamedTuple):
     op: str
     backend: str
     shape: Any  # of y, and so of dy; a tuple of shapes where the operation has several outputs
+    dtype: Any  # of y, and so of dy
     values: Any
 
 
@@ -92,7 +93,7 @@ class Op(Block):
         if not self.gradient:
             return forward(*args, **static)
         y, values = forward(*args, **static)
-        return y, Saved(self.name, backend, shape_of(y), values)
+        return y, Saved(self.name, backend, shape_of(y), dtype_of(y), values)
 
     def pair(self, backward):
         self.implement("reference", self.__wrapped__, backward)
@@ -100,12 +101,15 @@ class Op(Block):
         @functools.wraps(backward)
         def dispatch(*dy_and_saved):
             *dy, saved = dy_and_saved
-            if saved.op != self.name:
-                raise ValueError(f"{backward.__name__} was given what {saved.op} saved")
+            if not isinstance(saved, Saved) or saved.op != self.name:
+                what = f"what {saved.op} saved" if isinstance(saved, Saved) else f"a {type(saved).__name__}"
+                raise ValueError(f"{backward.__name__} was given {what}, not what {self.name} saved")
             shapes = saved.shape if saved.shape and isinstance(saved.shape[0], tuple) else (saved.shape,)
             for part, shape in zip(dy, shapes, strict=True):
                 if part is not None and shape_of(part) != shape:  # None: nothing was felt there
                     raise ValueError(f"{backward.__name__}: dy has shape {shape_of(part)}, but y had {shape}")
+                if isinstance(part, np.ndarray) and part.dtype != saved.dtype:
+                    raise TypeError(f"{backward.__name__}: dy is {part.dtype}, but y was {saved.dtype}")
             return self.implementations[saved.backend][1](*dy, saved.values)
 
         self.backward = dispatch
@@ -157,6 +161,10 @@ def plain(setting):
 
 def shape_of(y):
     return tuple(shape_of(part) for part in y) if isinstance(y, tuple) else getattr(y, "shape", ())
+
+
+def dtype_of(y):
+    return dtype_of(y[0]) if isinstance(y, tuple) else getattr(y, "dtype", None)
 
 
 # ---------------------------------------------------------------------------------------------------- randomness

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
+LOCK = ".lock"  # in a folder that only one process may write to
 TEMPORARY = ".tmp"  # how the name of everything unfinished ends
 
 
@@ -49,10 +51,32 @@ def publish_folder(temporary, final):
 def remove_folder(folder):
     """Take the name away first: a folder is never seen half removed."""
     folder = Path(folder)
-    doomed = folder if folder.name.endswith(TEMPORARY) else folder.with_name(f"{folder.name}.{os.getpid()}{TEMPORARY}")
-    if doomed != folder:
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
+        return
+    doomed = folder
+    if not folder.name.endswith(TEMPORARY):
+        doomed = folder.with_name(f"{folder.name}.old.{os.getpid()}{TEMPORARY}")
         os.rename(folder, doomed)
     shutil.rmtree(doomed)
+
+
+@contextmanager
+def only_writer(folder):
+    """While this lasts, nobody else gets here: BlockingIOError for a second process. The lock dies with its process."""
+    with open(Path(folder) / LOCK, "w", encoding="utf-8") as file:
+        try:
+            if os.name == "posix":
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(error.errno, f"another process is training in {folder}") from None
+        yield
 
 
 def to_json(value, indent=2):
@@ -63,5 +87,5 @@ def read_json(path):
     """A JSON file's content; ValueError naming the file where it is damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, numbers without end
         raise ValueError(f"{path} is damaged or no JSON: {error}") from None

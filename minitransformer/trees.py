@@ -34,7 +34,7 @@ def tree_with_paths(f, tree, path=""):
 def fill(template, named):
     """The tree of the template's shape whose leaves come from `named`, a dict by path.
 
-    ValueError where a name or a shape does not fit.
+    ValueError where a name, a shape or a dtype does not fit.
     """
     expected = dict(leaves(template))
     missing, foreign = sorted(expected.keys() - named.keys()), sorted(named.keys() - expected.keys())
@@ -47,6 +47,6 @@ def fill(template, named):
             )
         )
     for path, leaf in expected.items():
-        if named[path].shape != leaf.shape:
-            raise ValueError(f"{path} has shape {named[path].shape}, expected {leaf.shape}")
+        if (found := named[path]).shape != leaf.shape or found.dtype != leaf.dtype:
+            raise ValueError(f"{path} has shape {found.shape} of {found.dtype}, expected {leaf.shape} of {leaf.dtype}")
     return tree_with_paths(lambda path, _: named[path], template)

@@ -52,7 +52,7 @@ def test_fill_is_the_inverse_of_leaves(rng):
         (lambda named: named.update({"y.2": named.pop("y.1")}), "missing: y.1; not expected: y.2$"),
         (lambda named: named.clear(), "missing: x, y.0, y.1$"),
         (lambda named: named.update({f"z{i}": 0 for i in range(4)}), r"not expected: z0, z1, z2, \.\.\.$"),
-        (lambda named: named.update(x=np.zeros((3, 2))), r"x has shape \(3, 2\), expected \(2, 3\)"),
+        (lambda named: named.update(x=np.zeros((3, 2))), r"x has shape \(3, 2\) of float64, expected \(2, 3\)"),
     ],
 )
 def test_fill_says_what_does_not_fit(change, words):

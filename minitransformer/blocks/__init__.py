@@ -1,10 +1,16 @@
 """What architectures are made of: attention with its heads, the feed-forward network, layers, and layers of layers."""
 
-from .cache import Cache
+from .cache import Cache, CrossCache
 from .feed_forward import feed_forward, feed_forward_backward
 from .heads import merge_heads, split_heads
 from .multi_head_attention import attend, keys_values, multi_head_attention, multi_head_attention_backward
+from .post_norm_decoder_layer import (
+    post_norm_decoder_layer,
+    post_norm_decoder_layer_backward,
+    post_norm_decoder_layer_step,
+)
 from .post_norm_layer import post_norm_layer, post_norm_layer_backward
+from .pre_norm_decoder_layer import pre_norm_decoder_layer, pre_norm_decoder_layer_backward, pre_norm_decoder_layer_step
 from .pre_norm_layer import pre_norm_layer, pre_norm_layer_backward, pre_norm_layer_step
 from .recompute import recompute
 from .stack import stack

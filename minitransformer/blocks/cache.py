@@ -16,6 +16,10 @@ class Cache:
         begin, end, room = self.length, self.length + k.shape[2], self.k.shape[2]
         if end > room:
             raise ValueError(f"{end} positions do not fit a context of {room}")
+        expected = (*self.k.shape[:2], end - begin, self.k.shape[3])
+        for part in (k, v):
+            if part.shape != expected or part.dtype != self.k.dtype:
+                raise ValueError(f"{part.shape} of {part.dtype} does not fit a cache of {expected} of {self.k.dtype}")
         self.k[:, :, begin:end], self.v[:, :, begin:end] = k, v
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
@@ -23,3 +27,15 @@ class Cache:
     def reorder(self, rows):
         """Row i goes on from what row rows[i] remembered: beams change places."""
         self.k, self.v = self.k[rows], self.v[rows]
+
+
+class CrossCache(Cache):
+    """A decoder layer's cache: beside its own past, the keys and values of the encoder's output, and their mask."""
+
+    def __init__(self, batch, n_heads, length, width, dtype, memory):
+        super().__init__(batch, n_heads, length, width, dtype)
+        self.memory = memory  # k, v (B, H, S, K) and the mask (B, 1, 1, S), or None
+
+    def reorder(self, rows):
+        super().reorder(rows)
+        self.memory = tuple(None if part is None else part[rows] for part in self.memory)

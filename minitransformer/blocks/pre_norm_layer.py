@@ -41,9 +41,9 @@ def pre_norm_layer_backward(dy, saved):
     return dx + dh, g  # x ← x + h
 
 
-def pre_norm_layer_step(p, x, cache, *, n_heads, activation, eps=1e-5):
+def pre_norm_layer_step(p, x, cache, *, n_heads, activation, mask=None, eps=1e-5):
     """`pre_norm_layer` for the newest positions; what they look back on is in the cache, which grows by them."""
     h = layer_norm(p["norm1"], x, eps=eps)[0]
     k, v = cache.extend(*keys_values(p["attention"], h, n_heads=n_heads))
-    x = x + attend(p["attention"], h, k, v, n_heads=n_heads, causal=True)
+    x = x + attend(p["attention"], h, k, v, n_heads=n_heads, mask=mask, causal=True)
     return x + feed_forward(p["feed_forward"], layer_norm(p["norm2"], x, eps=eps)[0], activation=activation)[0]

@@ -1,7 +1,9 @@
 """Layer upon layer: the output of each is the input of the next.
 
-forward     x ← layer_i(p_i, x)         for i = 0, 1, ...
-backward    dx, g_i ← layer_i'(dx)      for i = ..., 1, 0
+    forward     x ← layer_i(p_i, x, shared)             for i = 0, 1, ...
+    backward    dx, dshared_i, g_i ← layer_i'(dx)       for i = ..., 1, 0        dshared = Σ_i dshared_i
+
+What is shared goes to every layer alike: the encoder's output into every cross-attention, a bias on every score.
 """
 
 from ..convention import fold, registered
@@ -14,16 +16,22 @@ class stack:
     def __init__(self, layer):
         self.layer = layer
 
-    def __call__(self, p, x, *, key=None, **static):
+    def __call__(self, p, x, *shared, key=None, **static):
         saved = []
         for i, p_layer in enumerate(p):
-            x, saved_layer = self.layer(p_layer, x, key=fold(key, i), **static)
+            x, saved_layer = self.layer(p_layer, x, *shared, key=fold(key, i), **static)
             saved.append(saved_layer)
         return x, saved
 
     def backward(self, dx, saved):
-        g = []
+        g, dshared = [], []
         for saved_layer in reversed(saved):
-            dx, g_layer = self.layer.backward(dx, saved_layer)
+            dx, *dshared_layer, g_layer = self.layer.backward(dx, saved_layer)
+            dshared.append(dshared_layer)
             g.append(g_layer)
-        return dx, g[::-1]
+        return dx, *(add_up(parts) for parts in zip(*dshared)), g[::-1]  # every layer used what is shared: add
+
+
+def add_up(parts):
+    """The sum, in the order given; None where there was nothing to feel."""
+    return None if parts[0] is None else sum(parts[1:], parts[0])

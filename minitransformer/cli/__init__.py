@@ -6,7 +6,7 @@ import shutil
 import sys
 from importlib import import_module
 
-COMMANDS = ("train", "generate", "gradcheck")
+COMMANDS = ("train", "generate", "translate", "attend", "gradcheck")
 
 
 def main(argv=None):
@@ -24,16 +24,20 @@ def main(argv=None):
         module.arguments(command)
         command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever was reading has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError, OverflowError) as error:
         if args.traceback:
             raise
         print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
@@ -47,12 +51,17 @@ def program():
         return "python -m minitransformer"
     if shutil.which("minitransformer"):
         return "minitransformer"
-    return os.path.relpath(called)
+    try:
+        return os.path.relpath(called)
+    except ValueError:  # on another drive
+        return called
 
 
 def describe(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
     if isinstance(error, UnicodeEncodeError):
         return f"character {error.start + 1} of {error.object[:20]!r} is not valid text: {error.reason}"
     return str(error)

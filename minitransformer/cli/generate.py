@@ -1,7 +1,7 @@
 """Let a trained model go on from a text, token by token.
 
-Each next token is drawn from what the model expects: --temperature sharpens (below 1) or flattens that, --top-k and
---top-p leave out what is unlikely, --greedy always takes the likeliest.
+Each next token is drawn from what the model expects: --temperature sharpens (below 1) or flattens that, --top-k,
+--top-p and --min-p leave out what is unlikely, --greedy always takes the likeliest.
 """
 
 HELP = "write text with a trained model"
@@ -16,6 +16,13 @@ def arguments(parser):
     how.add_argument("--greedy", action="store_true", help="always the likeliest token")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the fewest tokens that hold P together")
+    parser.add_argument(
+        "--min-p", type=float, metavar="P", help="draw from tokens at least P times as likely as the best"
+    )
+    parser.add_argument(
+        "--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1, what was there comes less often"
+    )
+    parser.add_argument("--stop", metavar="TEXT", help="stop before this text comes")
     parser.add_argument("--seed", type=int, help="the same seed, the same text (default: another text every time)")
     parser.add_argument("--no-cache", action="store_true", help="compute the whole context anew for every token")
 
@@ -23,7 +30,7 @@ def arguments(parser):
 def run(args):
     import sys
 
-    from ..decoding import generate, kept_when_full, text_pieces, window_start
+    from ..decoding import generate, kept_when_full, text_pieces, until, window_start
     from ..training.checkpoint import load_model
 
     model, p, tokenizer = load_model(args.folder)
@@ -36,9 +43,14 @@ def run(args):
         temperature=0.0 if args.greedy else args.temperature,
         top_k=args.top_k,
         top_p=args.top_p,
+        min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty,
         seed=args.seed,
         cached=not args.no_cache,
     )
+    pieces = text_pieces(tokenizer, new_ids)
+    if args.stop is not None:
+        pieces = until(pieces, args.stop)
     length, context = len(ids) + args.tokens, model.context_length
     if window_start(length - 1, context):  # the last token is predicted from all the others
         print(
@@ -47,7 +59,7 @@ def run(args):
             file=sys.stderr,
         )
     print(args.prompt or "", end="", flush=True)
-    for piece in text_pieces(tokenizer, new_ids):
+    for piece in pieces:
         print(piece, end="", flush=True)
     print(flush=True)
 

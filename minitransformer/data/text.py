@@ -1,6 +1,5 @@
 """Text to learn from: files, or the Python Language Reference, which is on every machine that runs this."""
 
-import hashlib
 from pathlib import Path
 
 
@@ -23,10 +22,6 @@ def read_text(paths):
             raise ValueError(f"{path} is empty")
         texts.append(text)
     return "".join(texts)
-
-
-def sha256(text):
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def hold_out(text, share=0.1):

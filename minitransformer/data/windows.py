@@ -17,9 +17,9 @@ def random_windows(ids, batch, context, key):
     return windows_at(ids, starts, context)
 
 
-def every_window(ids, context):
+def every_window(ids, context, what="the text"):
     """ids (N)   ->   inputs, targets (⌊(N - 1)/T⌋, T): every window of the text, none overlapping another."""
-    check_length(ids, context, "the text")
+    check_length(ids, context, what)
     return windows_at(ids, np.arange(0, len(ids) - context, context), context)
 
 

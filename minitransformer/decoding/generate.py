@@ -8,34 +8,31 @@ values of the others. Without one, `forward` reads the whole window for every to
 import numpy as np
 
 from ..convention import generator
-from .sampling import check_settings, choose, probabilities
+from .batch import check_max_tokens
+from .sampling import check_settings, choose, key_of, probabilities
 from .window import window_start
 
 
-def generate(model, p, ids, *, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=None, cached=True):
+def generate(model, p, ids, *, max_tokens, seed=None, cached=True, **settings):
     """ids, a prompt of at least one   ->   a generator of the max_tokens ids that follow, one by one
 
     model: anything of the convention with `context_length`, and `start` and `step`, or `forward` if not cached
-    temperature, top_k, top_p as in `probabilities`; 0 is greedy   seed: an integer; None for another text every time
+    settings (temperature, top_k, ...) as in `probabilities`   seed: an integer; None for another text every time
     ValueError for settings that make no sense and an empty prompt; from the model, as soon as it reads them, for ids
     outside the vocabulary; and where logits are NaN.
     """
-    check_settings(temperature, top_k, top_p)
-    if max_tokens < 0:
-        raise ValueError(f"max_tokens must be 0 or more, not {max_tokens}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"the seed must be 0 or more, not {seed}")
+    check_settings(**settings)
+    check_max_tokens(max_tokens)
     ids = np.asarray(ids)
     if ids.ndim != 1 or len(ids) == 0:
         raise ValueError(f"a prompt of at least one token is needed, not ids of shape {ids.shape}")
     read = CachedReader(model, p) if cached else Reader(model, p)
-    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    return continuation(read, ids, max_tokens, settings, generator(np.random.SeedSequence(seed)))
+    return continuation(read, ids, max_tokens, settings, generator(key_of(seed)))
 
 
 def continuation(read, ids, max_tokens, settings, rng):
     for _ in range(max_tokens):
-        id = choose(probabilities(read(ids), **settings), rng.random())
+        id = choose(probabilities(read(ids), ids, **settings), rng.random())
         ids = np.append(ids, id)
         yield id
 

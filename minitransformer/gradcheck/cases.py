@@ -11,13 +11,15 @@ import numpy as np
 from ..blocks import (
     feed_forward,
     multi_head_attention,
+    post_norm_decoder_layer,
     post_norm_layer,
+    pre_norm_decoder_layer,
     pre_norm_layer,
     recompute,
     stack,
 )
-from ..convention import THINGS
-from ..models import GPT2
+from ..convention import THINGS, Saved
+from ..models import GPT2, PreNormTransformer, Transformer
 from ..ops import (
     attention,
     cross_entropy,
@@ -34,7 +36,7 @@ from ..ops import (
     sinusoidal_positions,
     softmax,
 )
-from ..training.losses import next_token_loss
+from ..training.losses import next_token_loss, translation_loss
 from ..trees import tree_map
 
 CASES = {}  # name of a thing -> function of a Draw that yields its cases
@@ -150,6 +152,9 @@ class Draw:
             "feed_forward": self.feed_forward(width, inner),
         }
 
+    def decoder_layer(self, width, inner):
+        return self.layer(width, inner) | {"cross_attention": self.attention(width), "norm3": self.norm(width)}
+
 
 # ------------------------------------------------------------------------------------------------------ operations
 
@@ -189,7 +194,7 @@ def _(draw):
 
 @cases_of(relu)
 def _(draw):
-    yield case(relu, x=draw.away_from_zero(*draw.sizes(3)))
+    yield case(relu, x=draw.away_from_zero(*draw.sizes(3, least=2)))
 
 
 @cases_of(gelu)
@@ -301,6 +306,31 @@ def _(draw):
     yield from layer_cases(draw, post_norm_layer)
 
 
+def decoder_layer_cases(draw, layer):
+    B, T, S, K, F = draw.sizes(5, least=2)
+    D = 2 * K
+    p = draw.decoder_layer(D, F)
+    zero = (f"p.{KEY_BIAS}", f"p.cross_{KEY_BIAS}")
+    static = {
+        "n_heads": 2,
+        "activation": silu,
+        "memory_mask": draw.padding(B, S),
+        "dropout_rate": 0.2,
+        "key": draw.key(),
+    }
+    yield case(layer, p=p, x=draw(B, T, D), memory=draw(B, S, D), zero=zero, effort=(3, 2), static=static)
+
+
+@cases_of(pre_norm_decoder_layer)
+def _(draw):
+    yield from decoder_layer_cases(draw, pre_norm_decoder_layer)
+
+
+@cases_of(post_norm_decoder_layer)
+def _(draw):
+    yield from decoder_layer_cases(draw, post_norm_decoder_layer)
+
+
 @cases_of(stack)
 def _(draw):
     B, T, D, F = draw.sizes(4, least=3)  # a norm of two values is ±1, whatever they are
@@ -308,6 +338,13 @@ def _(draw):
     zero = tuple(f"p.{i}.{KEY_BIAS}" for i in range(2))
     static = {"n_heads": 1, "activation": gelu_tanh, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
     yield case(stack(pre_norm_layer), p=p, x=draw(B, T, D), zero=zero, effort=(2, 2), static=static)
+    B, T, S, K, F = draw.sizes(5, least=2)
+    D = 3 * K
+    p = [draw.decoder_layer(D, F), draw.decoder_layer(D, F)]
+    zero = tuple(f"p.{i}.{name}" for i in range(2) for name in (KEY_BIAS, f"cross_{KEY_BIAS}"))
+    static = {"n_heads": 3, "activation": silu, "memory_mask": draw.padding(B, S)}
+    thing, args = stack(pre_norm_decoder_layer), {"x": draw(B, T, D), "memory": draw(B, S, D)}
+    yield case(thing, p=p, **args, zero=zero, effort=(1, 1), static=static)
 
 
 @cases_of(recompute)
@@ -349,3 +386,77 @@ def _(draw):
     targets[0, :2] = -100
     loss = next_token_loss(model, label_smoothing=0.1)
     yield case(loss, p=p, ids=ids, targets=targets, zero=zero, effort=(1, 2), static={"key": draw.key()})
+
+
+def tiny_transformer(draw, kind, **more):
+    """A model, the arguments and settings of a case, and its zeros; sources are padded, one is nothing but padding."""
+    V, W = draw.sizes(2, least=4)
+    B, S, T = draw.sizes(3, least=2)
+    more = {"target_vocab_size": W, "shared": False} | more
+    model = kind(vocab_size=V, n_layers=1, n_heads=3, d_model=12, d_ff=5, dropout_rate=0.2, **more)
+    args = {
+        "p": draw.perturbed(model.init(draw.rng, np.float64)),
+        "source": draw.ids(V, B, S),
+        "target": draw.ids(4, B, T),
+    }
+    mask = draw.padding(B, S)
+    mask[0] = False
+    static = {"source_mask": mask, "key": draw.key()}
+    keep_off_the_kink(model, args, static)
+    return model, args, static, (f"p.encoder.0.{KEY_BIAS}", f"p.decoder.0.{KEY_BIAS}", f"p.decoder.0.cross_{KEY_BIAS}")
+
+
+def keep_off_the_kink(model, args, static):
+    """Give the biases before each ReLU such values that 0 lies in a wide gap between what each unit is given.
+
+    Drawing again until nothing is near 0 would hardly ever end: a unit meets every position of the batch.
+    """
+    for layer in (*args["p"]["encoder"], *args["p"]["decoder"]):  # as they run: each changes what the later ones see
+        up = layer["feed_forward"]["up"]
+        _, saved = model.forward(**args, **static)
+        x = next(values[0] for values in all_saved(saved, "linear") if values[1] is up)
+        z = np.sort(linear(up, x)[0].reshape(-1, len(up["bias"])), axis=0)  # (B·T,F), of every unit the lowest first
+        edge = len(z) // 8  # so that 0 has at least an eighth of the positions on either side
+        below = edge + np.diff(z, axis=0)[edge : len(z) - 1 - edge].argmax(0)[None]
+        up["bias"] = up["bias"] - 0.5 * (np.take_along_axis(z, below, 0) + np.take_along_axis(z, below + 1, 0))[0]
+
+
+def all_saved(saved, op):
+    """What every call of this operation kept, anywhere in a saved tree."""
+    if isinstance(saved, Saved):
+        return [saved.values] if saved.op == op else []
+    parts = saved.values() if isinstance(saved, dict) else saved if isinstance(saved, list) else ()
+    return [values for part in parts for values in all_saved(part, op)]
+
+
+def transformer_cases(draw, kind):
+    model, args, static, zero = tiny_transformer(draw, kind)
+    yield case(model, **args, zero=zero, effort=(1, 1), static=static)
+    model, args, static, zero = tiny_transformer(draw, kind, target_vocab_size=None, shared=True)
+    yield case(model, **args, zero=zero, effort=(1, 1), static=static)
+
+
+@cases_of(Transformer)
+def _(draw):
+    yield from transformer_cases(draw, Transformer)
+
+
+@cases_of(PreNormTransformer)
+def _(draw):
+    yield from transformer_cases(draw, PreNormTransformer)
+
+
+@cases_of(translation_loss)
+def _(draw):
+    model, args, static, zero = tiny_transformer(draw, Transformer)
+    targets = draw.ids(4, *args["target"].shape)
+    targets[:, 0] = -100
+    args = {
+        "p": args["p"],
+        "source": args["source"],
+        "source_mask": static["source_mask"],
+        "target": args["target"],
+        "targets": targets,
+    }
+    loss, static = translation_loss(model), {"key": static["key"]}
+    yield case(loss, **args, zero=zero, effort=(1, 1), static=static)

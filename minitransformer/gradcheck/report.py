@@ -66,8 +66,8 @@ def check_own(text, seed):
     row = Row(text, "own")
     try:
         own_cases(text, np.random.default_rng(seed))
-    except ValueError as error:
-        row.problems.append(str(error))
+    except (Exception, SystemExit) as error:
+        row.problems.append(str(error) if isinstance(error, ValueError) else describe(error, place))
         return row
     return fill_row(
         row, lambda rng: own_cases(text, rng), seed, extended=None, describe=lambda error: describe(error, place)
@@ -87,7 +87,7 @@ def fill_row(row, cases, seed, *, extended, describe):
     elif row.passed:
         found, trouble = check_in(EXTENDED, row.kind, cases, seed, describe)
         row.extended = worst(found) if found and not trouble else None
-        row.problems = wrong(found)
+        row.problems = [f"in extended precision {problem}" for problem in wrong(found)]
         if trouble and extended is None:  # somebody's own functions need not go beyond float64
             row.note = f"checked in float64 alone, since in extended precision {trouble}"
         elif trouble:
@@ -104,7 +104,7 @@ def check_in(dtype, kind, cases, seed, describe):
             found += check(case, dtype, rng, bar(kind, dtype))
     except Misfit as misfit:
         return found, str(misfit)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         read_only = isinstance(error, ValueError) and "read-only" in str(error)
         told = "it writes to an argument or to what was saved; things are pure: " if read_only else ""
         return found, told + describe(error)

@@ -27,6 +27,7 @@ from ..ops import (
     linear_backward,
 )
 from ..ops.dropout import check_rate
+from .checks import check_count
 
 
 @registered("model")
@@ -44,8 +45,7 @@ class GPT2:
 
     def __post_init__(self):
         for name in ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            check_count(name, getattr(self, name))
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
         check_rate(self.dropout_rate)
@@ -124,10 +124,15 @@ class GPT2:
         size = batch, self.n_heads, self.context_length, self.d_model // self.n_heads
         return [Cache(*size, p["token"]["weight"].dtype) for _ in range(self.n_layers)]
 
-    def step(self, p, ids, caches):
-        """ids (B, T), the newest tokens   ->   logits (B, V) of what follows the last of them; the caches grow by T"""
-        positions = caches[0].length + np.arange(ids.shape[1])
+    def step(self, p, ids, caches, *, positions=None, mask=None):
+        """ids (B, T), the newest tokens   ->   logits (B, V) of what follows the last of them; the caches grow by T
+
+        positions (T) or (B, T) of the newest, by default those that follow what the caches hold
+        mask (B or 1, 1, T or 1, S) Boolean, beside the causal one, of all S that the caches then hold
+        """
+        if positions is None:
+            positions = caches[0].length + np.arange(ids.shape[1])
         h, _ = learned_positions(p["position"], embedding(p["token"], ids)[0], positions=positions)
         for p_layer, cache in zip(p["layers"], caches, strict=True):
-            h = pre_norm_layer_step(p_layer, h, cache, n_heads=self.n_heads, activation=gelu_tanh)
+            h = pre_norm_layer_step(p_layer, h, cache, n_heads=self.n_heads, activation=gelu_tanh, mask=mask)
         return linear(p["token"], layer_norm(p["norm"], h[:, -1])[0])[0]

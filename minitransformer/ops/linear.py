@@ -19,7 +19,7 @@ def linear(p, x):
     p["weight"] (E, D), p["bias"] (E) or absent   x (..., D)   ->   y (..., E)
     """
     y = x @ p["weight"].T
-    if "bias" in p:
+    if p.get("bias") is not None:
         y += p["bias"]
     return y, (x, p)
 
@@ -30,6 +30,6 @@ def linear_backward(dy, saved):
     x, p = saved
     x_rows, dy_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     g = {"weight": dy_rows.T @ x_rows}  # y = x Wᵀ
-    if "bias" in p:
+    if p.get("bias") is not None:
         g["bias"] = dy_rows.sum(0)  # y = ... + b
     return dy @ p["weight"], g  # y = x Wᵀ

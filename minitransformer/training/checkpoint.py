@@ -10,6 +10,7 @@ folder behind, which nobody reads and the next save removes. The newest complete
 """
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..convention import THINGS
-from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..files import LOCK, TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..tokenizers import load_tokenizer, tokenizer_json
 from ..trees import fill, leaves
 
@@ -41,13 +42,8 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(f"*{TEMPORARY}"):
-        remove_folder(leftover)
+    remove_leftovers(folder)
     final = folder / f"step-{step:08d}"
-    if is_complete(final):
-        return final  # the same step of the same run: the same bits
-    if final.exists():
-        remove_folder(final)
     config = {"format": FORMAT, "model": type(model).__name__, "configuration": asdict(model), "step": step, **about}
     temporary = folder / f"{final.name}.{os.getpid()}{TEMPORARY}"
     try:
@@ -56,6 +52,8 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
         write_synced(temporary / "model.safetensors", save(contiguous(dict(leaves(p)))))
         write_synced(temporary / "tokenizer.json", to_json(tokenizer_json(tokenizer), indent=None))
         write_synced(temporary / "training.safetensors", save(contiguous(training)))
+        if final.exists():  # of the same step, and the same bits unless it was damaged
+            remove_folder(final)
         publish_folder(temporary, final)
     except OSError as error:
         if temporary.exists():
@@ -64,13 +62,31 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
         whole = f"; the checkpoint of {kept[-1].name} is whole" if kept else ""
         what = f"could not save the checkpoint of step {step}: {error.strerror or error}{whole}"
         raise OSError(error.errno, what) from None
-    for old in complete_checkpoints(folder)[:-KEEP]:
-        remove_folder(old)
+    with suppress(OSError):  # somebody reads it just now: the next save will do
+        for old in complete_checkpoints(folder)[:-KEEP]:
+            remove_folder(old)
     return final
 
 
 def contiguous(arrays):
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def remove_leftovers(folder):
+    """Temporary folders of saves that were killed; only what such a save can have made."""
+    for leftover in folder.glob(f"step-*{TEMPORARY}"):
+        remove_folder(leftover)
+
+
+def remove_checkpoints(folder):
+    """All checkpoints in a folder, whole or not, and then the folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob("step-*"):
+        remove_folder(path)
+    (folder / LOCK).unlink(missing_ok=True)
+    if not any(folder.iterdir()) and not folder.is_symlink():
+        folder.rmdir()
 
 
 def is_complete(folder):
@@ -99,21 +115,31 @@ def find_checkpoint(folder):
 def load_checkpoint(folder):
     """The newest complete checkpoint in `folder`. ValueError, naming the file, where it is damaged or foreign."""
     folder = find_checkpoint(folder)
+    try:
+        return read_checkpoint(folder)
+    except ValueError as error:
+        older = [path.name for path in complete_checkpoints(folder.parent) if path < folder]
+        hint = f"; {older[-1]} is there too, and counts once {folder.name} is moved away" if older else ""
+        raise ValueError(f"{error}{hint}") from None
+
+
+def read_checkpoint(folder):
+    """The checkpoint in this very folder."""
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(f"{folder / 'config.json'} is not of a {FORMAT}")
-    kind = THINGS.get(config.get("model"))
+    kind = THINGS.get(str(config.get("model")))
     if getattr(kind, "kind", None) != "model":
         models = ", ".join(name for name, thing in THINGS.items() if thing.kind == "model")
         raise ValueError(f"{folder / 'config.json'} names the model {config.get('model')!r}; there are: {models}")
     try:
         model = kind(**config["configuration"])
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{folder / 'config.json'} does not configure a {kind.__name__}: {error}") from None
     tensors = read_tensors(folder / "model.safetensors")
     try:
         p = fill(model.init(np.random.default_rng(0)), tensors)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{folder / 'model.safetensors'} does not fit its configuration: {error}") from None
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.vocab_size != model.vocab_size:

@@ -35,3 +35,33 @@ class next_token_loss:
     def count(ids, targets):
         """How many targets the mean was taken over: the weight of this batch among others."""
         return counted_targets(targets)
+
+
+@registered("loss")
+class translation_loss:
+    """translation_loss(model): the cross-entropy of a target sequence given its source.
+
+    forward     loss = cross_entropy(model(source, target), targets)
+    backward    the forward read from the bottom up
+    """
+
+    def __init__(self, model, *, label_smoothing=0.1):
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def __call__(self, p, source, source_mask, target, targets, *, key=None):
+        """source (B, S)   source_mask (B, 1, 1, S)   target (B, T), what the decoder reads   targets (B, T), what it
+        should say, -100 where none counts   ->   loss, the mean over the targets that count
+        """
+        saved = {}
+        logits, saved["model"] = self.model.forward(p, source, target, source_mask=source_mask, key=key)
+        loss, saved["cross_entropy"] = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        return loss, saved
+
+    def backward(self, dloss, saved):
+        dlogits = cross_entropy_backward(dloss, saved["cross_entropy"])
+        return self.model.backward(dlogits, saved["model"])
+
+    @staticmethod
+    def count(source, source_mask, target, targets):
+        """How many targets the mean was taken over: the weight of this batch among others."""
+        return counted_targets(targets)

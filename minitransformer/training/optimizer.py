@@ -6,7 +6,7 @@ It walks the gradients by name and asks for nothing else, so that a parameter wi
 import numpy as np
 
 from ..ops import adamw
-from ..trees import leaves
+from ..trees import fill, leaves
 
 
 def matrices(path, w):
@@ -44,3 +44,14 @@ class AdamW:
                 eps=self.eps,
                 weight_decay=self.weight_decay if self.decays(path, w) else 0.0,
             )
+
+    def arrays(self):
+        """The moments by name, `m.PATH` and `v.PATH`: what a checkpoint keeps, beside the number of steps."""
+        return {f"{name}.{path}": moment for name in "mv" for path, moment in getattr(self, name).items()}
+
+    def restore(self, t, arrays, p):
+        """Go on after t steps from what `arrays` gave. ValueError where that does not fit the parameters."""
+        self.t = t
+        moments = {f"{name}.{path}": w for name in "mv" for path, w in leaves(p)} if t else {}
+        for name, moment in leaves(fill(moments, arrays)):
+            getattr(self, name[0])[name[2:]] = moment

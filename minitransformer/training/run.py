@@ -1,4 +1,4 @@
-"""A training run and its folder: a GPT-2 on text, from settings to checkpoints, to be interrupted and resumed at will.
+"""A training run and its folder, whatever the task: from settings to checkpoints, interrupted and resumed at will.
 
     FOLDER/config.json      what was asked for, and on what it runs
            metrics.jsonl    a line an evaluation: step, training loss, validation loss, tokens/s
@@ -22,19 +22,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..convention import fold
-from ..data.text import hold_out, python_reference, read_text, sha256
-from ..data.windows import every_window, random_windows
-from ..files import TEMPORARY, remove_folder, to_json, write_atomically
-from ..models import GPT2
-from ..tokenizers import TOKENIZERS
-from .checkpoint import complete_checkpoints, load_checkpoint, save_checkpoint
+from ..files import TEMPORARY, only_writer, sync_folder, to_json, write_atomically
+from ..trees import leaves
+from .checkpoint import complete_checkpoints, load_checkpoint, remove_checkpoints, save_checkpoint
 from .loop import Diverged, Training, train_step
-from .losses import next_token_loss
-from .optimizer import AdamW
-from .parallel import cut, mean_loss, workers
-from .schedules import warmup_cosine
-from .settings import Settings
+from .parallel import mean_loss, workers
+from .tasks import TASKS
 
+FILES = ("config.json", "metrics.jsonl", "loss.png")  # what a run leaves beside its checkpoints
 INIT, SAMPLING, DROPOUT = range(3)  # what the keys folded from the seed are for
 
 
@@ -43,6 +38,7 @@ class Step(NamedTuple):
 
     step: int
     loss: float
+    tokens_per_second: float
 
 
 class Evaluation(NamedTuple):
@@ -52,6 +48,17 @@ class Evaluation(NamedTuple):
     training_loss: float
     validation_loss: float
     tokens_per_second: float
+    scores: dict = {}  # what else the task measures, by name
+
+    def as_dict(self):
+        """One level deep, as it stands in metrics.jsonl."""
+        plain = self._asdict()
+        return plain | plain.pop("scores")
+
+    @classmethod
+    def from_dict(cls, plain):
+        known = {name: plain[name] for name in cls._fields if name != "scores"}
+        return cls(**known, scores={name: value for name, value in plain.items() if name not in known})
 
 
 def machine():
@@ -75,22 +82,22 @@ def machine():
 
 
 class Run:
-    """One training run. `Run.start` begins one, `Run.resume` goes on with one; `train()` does the work."""
+    """One training run. `Run.start` begins one, `Run.resume` goes on with one; `train()` does the work.
 
-    def __init__(self, folder, settings, text, tokenizer, model, training):
-        self.folder, self.settings, self.tokenizer, self.model = Path(folder), settings, tokenizer, model
-        self.training = training
-        self.loss = next_token_loss(model)
-        learn, held_out = hold_out(text)
-        self.learn_ids, self.held_out_ids = tokenizer.encode(learn), tokenizer.encode(held_out)
-        self.validation = every_window(self.held_out_ids, settings.context)
-        random_windows(self.learn_ids, 1, settings.context, np.random.SeedSequence(0))  # too short? now, not later
+    task: what is learnt, and from what (tasks.py): its settings, tokenizer, model and loss, its batches, its schedule
+    """
+
+    def __init__(self, folder, task, training):
+        self.folder, self.task, self.training = Path(folder), task, training
+        self.settings, self.tokenizer, self.model, self.loss = task.settings, task.tokenizer, task.model, task.loss
         self.about = {
-            "settings": asdict(settings),
-            "text": {"sha256": sha256(text), "characters": len(text)},
+            "task": task.name,
+            "settings": asdict(task.settings),
+            "data": task.data,
             "machine": machine(),
         }
         self.tokens, self.seconds = 0, 0.0  # trained on since the last evaluation, and in what time
+        self.saved = None  # the step of the newest checkpoint, which holds just what is here
         self.differences = {}  # what of the machine is not as it was before, by name: (then, now)
 
     # ---------------------------------------------------------------------------------------- beginning, going on
@@ -99,69 +106,57 @@ class Run:
     def start(cls, folder, settings, overwrite=False):
         """A new run in `folder`. FileExistsError where there is one already, unless it may be overwritten."""
         folder = Path(folder)
-        there = [name for name in ("config.json", "metrics.jsonl") if (folder / name).exists()]
-        there += complete_checkpoints(folder / "checkpoint")
+        there = [name for name in (*FILES, "checkpoint") if (folder / name).exists()]
         if there and not overwrite:
             raise FileExistsError(
-                f"{folder} already holds a run: --resume {folder} goes on with it, --out names another folder, "
-                "--overwrite begins anew in this one"
+                f"{folder} already holds a run ({', '.join(there)}): --resume {folder} goes on with it, "
+                "--out names another folder, --overwrite begins anew in this one"
             )
-        text = read_text(settings.text) if settings.text else python_reference()
-        tokenizer_class = TOKENIZERS[settings.tokenizer]
-        if settings.tokenizer == "bpe":
-            tokenizer = tokenizer_class.train(hold_out(text)[0], settings.vocab_size)
-        else:
-            tokenizer = tokenizer_class.train(text)
-        model = GPT2(
-            vocab_size=tokenizer.vocab_size,
-            context_length=settings.context,
-            n_layers=settings.layers,
-            n_heads=settings.heads,
-            d_model=settings.width,
-            dropout_rate=settings.dropout,
-        )
-        p = model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
-        run = cls(folder, settings, text, tokenizer, model, Training(p, cls.optimizer(settings)))
+        task = TASKS[settings.task](settings)
+        p = task.model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
+        run = cls(folder, task, Training(p, task.optimizer()))
         run.clear()
         run.save()
-        write_atomically(folder / "config.json", to_json(run.about | {"model": asdict(model)}))
+        run.describe()
         return run
 
     @classmethod
     def resume(cls, folder, text=None):
         """The run in `folder`, where its newest checkpoint stands. `text`: where its text is now, if it moved."""
-        folder = Path(folder)
-        checkpoint = load_checkpoint(folder)
+        folder, checkpoint = Path(folder), load_checkpoint(folder)
         about = checkpoint.config
         try:
-            settings = Settings(**{**about["settings"], "text": tuple(about["settings"]["text"])})
-            expected, trained_on = about["text"]["sha256"], about["machine"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{checkpoint.folder / 'config.json'} is not of a training run: {error}") from None
-        paths = text or settings.text
-        text = read_text(paths) if paths else python_reference()
-        if sha256(text) != expected:
+            task_class, known = TASKS[about["task"]], dict(about["settings"])
+            settings = task_class.settings_class(**known | {"text": tuple(map(str, text or known["text"]))})
+            data, machine_then = dict(about["data"]), dict(about["machine"])
+            if type(about["step"]) is not int or not 0 <= about["step"] <= settings.steps:
+                raise ValueError(f"step {about['step']!r} is not among {settings.steps}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{checkpoint.folder / 'config.json'} is not of a training run: {error!r}") from None
+        task = task_class(settings, checkpoint.tokenizer, checkpoint.model, data)
+        optimizer, arrays = task.optimizer(), dict(checkpoint.training)
+        try:
+            losses = arrays.pop("losses").tolist()
+            optimizer.restore(about["step"], arrays, checkpoint.p)
+        except (KeyError, ValueError, TypeError) as error:
+            path = checkpoint.folder / "training.safetensors"
+            raise ValueError(f"{path} does not fit its model: {error}") from None
+        if checkpoint.folder.parent.name != "checkpoint":
+            raise ValueError(f"{folder} is a checkpoint outside of a run: RUN or RUN/checkpoint/step-… can be resumed")
+        folder = checkpoint.folder.parent.parent
+        if newest := [path for path in complete_checkpoints(folder / "checkpoint") if path > checkpoint.folder]:
             raise ValueError(
-                f"{folder} was trained on another text: {about['text']['characters']} characters with the hash "
-                f"{expected[:12]}…, this one has {len(text)} with {sha256(text)[:12]}…"
+                f"{folder} has a newer checkpoint, {newest[-1].name}: --resume {folder} goes on from there; "
+                f"to go on from {checkpoint.folder.name}, move the newer one away"
             )
-        optimizer, losses = cls.optimizer(settings), checkpoint.training.pop("losses", np.zeros(0))
-        optimizer.t = checkpoint.config["step"]
-        for name, moment in checkpoint.training.items():
-            getattr(optimizer, name[0])[name[2:]] = moment
-        training = Training(checkpoint.p, optimizer, checkpoint.config["step"], losses.tolist())
-        if checkpoint.folder.parent.name == "checkpoint" and not (folder / "checkpoint").is_dir():
-            folder = checkpoint.folder.parent.parent  # a checkpoint was named: its run is two floors up
-        run = cls(folder, settings, text, checkpoint.tokenizer, checkpoint.model, training)
+        run = cls(folder, task, Training(checkpoint.p, optimizer, about["step"], losses))
+        run.saved = about["step"]
         run.cut_metrics()
+        run.describe()
         run.differences = {
-            name: (trained_on.get(name), now) for name, now in machine().items() if trained_on.get(name) != now
+            name: (machine_then.get(name), now) for name, now in machine().items() if machine_then.get(name) != now
         }
         return run
-
-    @staticmethod
-    def optimizer(settings):
-        return AdamW(betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay)
 
     # ------------------------------------------------------------------------------------------------- the folder
 
@@ -169,28 +164,30 @@ class Run:
     def metrics(self):
         return self.folder / "metrics.jsonl"
 
+    def describe(self):
+        """Write config.json, if it is not there."""
+        if not (self.folder / "config.json").exists():
+            about = {"model": type(self.model).__name__, "configuration": asdict(self.model), **self.about}
+            write_atomically(self.folder / "config.json", to_json(about))
+
     def clear(self):
         """Take away the files of an older run; nothing else that may lie in the folder."""
-        for name in ("config.json", "metrics.jsonl", "loss.png"):
+        for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
-        if (self.folder / "checkpoint").exists():
-            remove_folder(self.folder / "checkpoint")
+        remove_checkpoints(self.folder / "checkpoint")
 
     def save(self):
-        """A checkpoint of this very step."""
-        optimizer = self.training.optimizer
-        arrays = {f"m.{path}": m for path, m in optimizer.m.items()}
-        arrays |= {f"v.{path}": v for path, v in optimizer.v.items()}
-        arrays["losses"] = np.array(self.training.losses, np.float64)
-        return save_checkpoint(
-            self.folder / "checkpoint",
-            self.training.step,
-            self.model,
-            self.training.p,
-            self.tokenizer,
-            arrays,
-            self.about,
-        )
+        """A checkpoint of this very step. Diverged where a parameter is no number: the older ones are worth more."""
+        training = self.training
+        if self.saved == training.step:
+            return
+        for path, leaf in leaves(training.p):
+            if not np.isfinite(leaf).all():
+                raise Diverged(f"step {training.step}: {path} is no longer finite")
+        arrays = training.optimizer.arrays() | {"losses": np.array(training.losses, np.float64)}
+        folder = self.folder / "checkpoint"
+        save_checkpoint(folder, training.step, self.model, training.p, self.tokenizer, arrays, self.about)
+        self.saved = training.step
 
     def saved_step(self):
         """The step of the newest complete checkpoint."""
@@ -198,16 +195,17 @@ class Run:
 
     def cut_metrics(self):
         """Drop the records beyond the checkpoint: those steps are about to be done again."""
-        for leftover in self.folder.glob(f".*{TEMPORARY}"):
-            leftover.unlink()
+        for name in FILES:
+            for leftover in self.folder.glob(f".{name}.*{TEMPORARY}"):
+                leftover.unlink()
         if not self.metrics.exists():
             return
         kept = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
             try:
-                if line.endswith("\n") and json.loads(line)["step"] <= self.training.step:
+                if line.endswith("\n") and Evaluation.from_dict(json.loads(line)).step <= self.training.step:
                     kept.append(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # the end of a file whose writer was killed
         write_atomically(self.metrics, "".join(kept).encode("utf-8"))
 
@@ -215,59 +213,56 @@ class Run:
         """What metrics.jsonl holds."""
         if not self.metrics.exists():
             return []
-        return [Evaluation(**json.loads(line)) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        return [
+            Evaluation.from_dict(json.loads(line)) for line in self.metrics.read_text(encoding="utf-8").splitlines()
+        ]
 
     # --------------------------------------------------------------------------------------------------- training
 
     def train(self, threads=1):
         """Yields a `Step` after each step and an `Evaluation` after each evaluation, until all steps are done."""
         settings, training = self.settings, self.training
-        schedule = warmup_cosine(
-            peak=settings.learning_rate,
-            end=settings.final_learning_rate,
-            warmup=settings.warmup,
-            steps=settings.steps,
-        )
-        with workers(threads) as map:
+        schedule = self.task.schedule()
+        with only_writer(self.folder / "checkpoint"), workers(threads) as map:
             while training.step < settings.steps:
                 begin = time.perf_counter()
                 pieces, keys = self.batch(training.step)
+                tokens = sum(self.loss.count(*piece) for piece in pieces)
                 rate = schedule(training.step)
                 loss = train_step(training, self.loss, pieces, keys, rate, clip=settings.clip, map=map)
-                self.seconds += time.perf_counter() - begin
-                self.tokens += settings.batch * settings.accumulate * settings.context
+                took = time.perf_counter() - begin
+                self.seconds, self.tokens = self.seconds + took, self.tokens + tokens
                 due = training.step % settings.evaluate_every == 0 or training.step == settings.steps
                 record = self.evaluate(map) if due else None  # before anybody may stop between the two
-                yield Step(training.step, loss)
+                yield Step(training.step, loss, tokens / took)
                 if record:
                     yield record
 
     def batch(self, step):
         """The pieces of the batch of this step, and the key of each. Both follow from the seed and the step alone."""
-        settings, root = self.settings, np.random.SeedSequence(self.settings.seed)
+        root = np.random.SeedSequence(self.settings.seed)
         sampling, dropping = fold(fold(root, SAMPLING), step), fold(fold(root, DROPOUT), step)
-        pieces = []
-        for i in range(settings.accumulate):
-            batch = random_windows(self.learn_ids, settings.batch, settings.context, fold(sampling, i))
-            pieces += cut(batch, settings.pieces)
+        pieces = [piece for i in range(self.settings.accumulate) for piece in self.task.pieces(sampling, i)]
         return pieces, [fold(dropping, i) for i in range(len(pieces))]
 
     def evaluate(self, map=map):
         """Measure, record, save."""
-        rows = self.validation[0].shape[0]
-        pieces = cut(self.validation, -(-rows // self.settings.batch))
         record = Evaluation(
             self.training.step,
             float(np.mean(self.training.losses)),
-            mean_loss(self.loss, self.training.p, pieces, map),
+            mean_loss(self.loss, self.training.p, self.task.validation, map),
             round(self.tokens / self.seconds, 1),
+            self.task.scores(self.training.p, map),
         )
         if not math.isfinite(record.validation_loss):
             raise Diverged(f"step {record.step}: the validation loss is {record.validation_loss}")
+        new = not self.metrics.exists()
         with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record._asdict()) + "\n")
+            file.write(json.dumps(record.as_dict()) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            sync_folder(self.folder)
         self.training.losses.clear()
         self.tokens, self.seconds = 0, 0.0
         self.save()

@@ -27,4 +27,5 @@ def with_warmup(peak, warmup, steps, after):
 
 def inverse_square_root(*, d_model, warmup, factor=1.0):
     """factor · d_model^-½ · min(t^-½, t · warmup^-1½), t = step + 1 (Vaswani et al. 2017, equation 3)."""
+    warmup = max(warmup, 1)
     return lambda step: factor * d_model**-0.5 * min((step + 1) ** -0.5, (step + 1) * warmup**-1.5)

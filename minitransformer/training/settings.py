@@ -11,24 +11,22 @@ def option(default, meaning, least=None, above=None):
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults are the main job of the README. ValueError where a value is out of its range."""
+    """What every kind of run has; the defaults are the main job of the README. ValueError for what is out of range."""
 
-    text: tuple = ()  # paths; none: the Python Language Reference
+    text: tuple = ()  # paths; none: what the task makes or finds by itself
     tokenizer: str = option("char", "char or bpe (byte-level, trained on the text)")
     vocab_size: int = option(512, "tokens of a BPE; those of char follow from the text", least=257)
     layers: int = option(4, "layers", least=1)
     heads: int = option(4, "attention heads a layer", least=1)
     width: int = option(128, "d_model, the width of the model", least=1)
-    context: int = option(64, "tokens that the model sees at once", least=1)
     batch: int = option(12, "sequences a batch", least=1)
     accumulate: int = option(1, "batches a step", least=1)
     pieces: int = option(4, "pieces that a batch is cut into, for the threads", least=1)
     steps: int = option(2000, "steps of the optimizer", least=1)
     warmup: int = option(100, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(1e-3, "the highest learning rate", above=0)
-    final_learning_rate: float = option(1e-4, "the learning rate of the last step", least=0)
-    beta1: float = option(0.9, "AdamW's memory of the gradient", least=0)
-    beta2: float = option(0.99, "AdamW's memory of its square", least=0)
+    beta1: float = option(0.9, "Adam's memory of the gradient", least=0)
+    beta2: float = option(0.99, "Adam's memory of its square", least=0)
     weight_decay: float = option(0.1, "AdamW's decay, of matrices only", least=0)
     clip: float = option(1.0, "the longest gradient", above=0)
     dropout: float = option(0.0, "dropout rate", least=0)
@@ -36,8 +34,10 @@ class Settings:
     evaluate_every: int = option(250, "steps between evaluations, each with a checkpoint", least=1)
 
     def __post_init__(self):
-        for setting in options():
+        for setting in options(type(self)):
             value, least, above = getattr(self, setting.name), setting.metadata["least"], setting.metadata["above"]
+            if type(value) is not setting.type and not (setting.type is float and type(value) is int):
+                raise ValueError(f"{setting.name} must be of type {setting.type.__name__}, not {value!r}")
             if least is not None and not value >= least:
                 raise ValueError(f"{setting.name} must be at least {least}, not {value}")
             if above is not None and not value > above:
@@ -49,6 +49,6 @@ class Settings:
             raise ValueError(f"unknown tokenizer {self.tokenizer!r}; there are: {', '.join(TOKENIZERS)}")
 
 
-def options():
-    """The settings that are single values: what the command line offers."""
-    return [setting for setting in fields(Settings) if setting.metadata]
+def options(settings):
+    """The settings of a class that are single values: what the command line offers."""
+    return [setting for setting in fields(settings) if setting.metadata]

@@ -126,3 +126,40 @@ def test_own_functions_that_are_wrong(check, name, before, after, message):
     assert before in code
     status, out = check(code.replace(before, after), name)
     assert status == 1 and message in out, out
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys; sys.exit(0)", "cannot be imported: line 1: SystemExit"),
+        ("def cases(rng):\n    raise KeyError('x')", "KeyError"),
+        ("def cases(rng):\n    pass", "made no inputs"),
+        ("def cases(rng):\n    return {'y': rng.normal(size=2)}", "makes y, which f does not take"),
+        ("def cases(rng):\n    return {'b': rng.normal(size=2)}", "makes no x"),
+        ("def cases(rng):\n    return {'x': np.arange(3), 'b': np.arange(3)}", "no argument is a floating array"),
+        (
+            "def f(x, a=None, b=None):\n    return x * np.random.rand(), None",
+            "called twice, the forward gives two results",
+        ),
+        ("def f_backward(dy, s):\n    s[0] *= dy\n    return s[0], None, s[1]", "called twice, the backward gives two"),
+    ],
+)
+def test_own_functions_that_misbehave(check, code, message):
+    right = """import numpy as np
+def f(x, a=None, b=None):
+    return 2 * x + b, [np.full_like(x, 2.0), np.ones_like(b)]
+def f_backward(dy, s):
+    return s[0] * dy, None, s[1] * dy
+def cases(rng):
+    return {"x": rng.normal(size=3), "b": rng.normal(size=3)}
+"""
+    assert check(right, "f")[0] == 0  # the argument left out keeps its place
+    status, out = check(right + code if not code.startswith("import") else code, "f")
+    assert status == 1 and message in out, out
+
+
+def test_our_own_pair_as_somebody_elses(check):
+    status, out = check(
+        "from minitransformer.blocks import multi_head_attention, multi_head_attention_backward", "multi_head_attention"
+    )
+    assert status == 0, out

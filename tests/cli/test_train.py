@@ -38,12 +38,12 @@ def test_a_run_folder(text, tmp_path, capsys):
     assert "trained in 0 min" in out and "generate run" in out and "--resume" in out
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert config["model"]["d_model"] == 8 and config["settings"]["seed"] == 0
+    assert config["configuration"]["d_model"] == 8 and config["settings"]["seed"] == 0
     assert (
         set(config["machine"]) == {"minitransformer", "python", "numpy", "blas", "platform"}
         and config["machine"]["blas"]
     )
-    assert len(config["text"]["sha256"]) == 64
+    assert len(config["data"]["sha256"]) == 64
 
 
 def test_bpe_dropout_and_accumulation(text, tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_a_folder_that_holds_a_run(text, capsys):
     assert main(["train", "--text", text, "--out", "run", *TINY]) == 0
     capsys.readouterr()
     error = fails(capsys, "train", "--text", text, "--out", "run", *TINY)
-    assert "run already holds a run: --resume run goes on" in error and "--overwrite" in error
+    assert "--resume run goes on" in error and "--overwrite" in error
     assert main(["train", "--resume", "run"]) == 0
     assert "resuming run at step 5" in capsys.readouterr().out
     assert main(["train", "--text", text, "--out", "run", "--overwrite", *TINY]) == 0

@@ -42,6 +42,8 @@ def expected(loaded, prompt, **settings):
         ("--seed 3 --temperature 1.7", {"seed": 3, "temperature": 1.7}),
         ("--seed 4 --top-k 2", {"seed": 4, "top_k": 2}),
         ("--seed 4 --top-p 0.4", {"seed": 4, "top_p": 0.4}),
+        ("--seed 4 --min-p 0.2", {"seed": 4, "min_p": 0.2}),
+        ("--seed 4 --repetition-penalty 3", {"seed": 4, "repetition_penalty": 3.0}),
         ("--greedy", {"temperature": 0}),
         ("--temperature 0", {"temperature": 0}),
         ("--seed 5 --no-cache", {"seed": 5, "cached": False}),
@@ -77,6 +79,19 @@ def test_bytes_of_one_character_are_printed_together(loaded, capsys):
     loaded[:] = Spelling("🙂é".encode()), None, BPETokenizer.train("", 256)
     assert main(["generate", "FOLDER", "--prompt", "x", "--greedy", "--tokens", "6"]) == 0
     assert capsys.readouterr().out == "x🙂é\n"
+
+
+def test_it_stops_before_the_text_that_it_is_told(loaded, capsys):
+    """Also where that is spread over tokens; what follows it is not computed. A prompt stops nothing."""
+    letters = "one.\n\ntwo 🙂\n".encode()
+    loaded[:] = Spelling(letters), None, BPETokenizer.train("", 256)
+    for stop, expected in [("\n\n", "one."), (" 🙂", "one.\n\ntwo"), ("🙃", letters.decode()), ("x", letters.decode())]:
+        arguments = ["--prompt", "x", "--greedy", "--tokens", str(len(letters)), "--stop", stop]
+        assert main(["generate", "FOLDER", *arguments]) == 0
+        assert capsys.readouterr().out == f"x{expected}\n"
+    assert main(["generate", "FOLDER", "--prompt", "x", "--greedy", "--tokens", "99", "--stop", "\n\n"]) == 0
+    with pytest.raises(IndexError):  # but without it, the letters are soon used up
+        main(["generate", "FOLDER", "--prompt", "x", "--greedy", "--tokens", "99"])
 
 
 class Spelling:
@@ -154,6 +169,9 @@ def test_ctrl_c_keeps_what_is_written_and_says_130(loaded, monkeypatch, capsys):
         (["--temperature", "nan"], "the temperature must be 0 (greedy) or more, not nan"),
         (["--top-k", "0"], "top_k must be at least 1, not 0"),
         (["--top-p", "0"], "top_p must be above 0 and at most 1, not 0.0"),
+        (["--min-p", "1.5"], "min_p must be from 0 to 1, not 1.5"),
+        (["--repetition-penalty", "0"], "the repetition penalty must be above 0 (1 is none), not 0.0"),
+        (["--stop", ""], "the string to stop at must not be empty"),
         (["--tokens", "-1"], "max_tokens must be 0 or more, not -1"),
         (["--seed", "-1"], "the seed must be 0 or more, not -1"),
     ],

@@ -73,7 +73,9 @@ def test_every_token_of_the_window_matters_and_none_before_it(cached):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.6, "temperature": 1.5}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.6, "temperature": 1.5}, {"min_p": 0.1}]
+)
 def test_with_and_without_a_cache_the_same_ids(seed, settings):
     model, p = gpt2(5, seed)
     runs = [list(generate(model, p, [3, 1], max_tokens=30, seed=seed, cached=c, **settings)) for c in (True, False)]
@@ -106,6 +108,12 @@ def test_greedy_takes_the_largest_logit_every_time():
         assert id == np.argmax(Reader(model, p)(np.array(ids)))
         ids = [*ids, id]
     assert len(ids) == 22
+
+
+def test_the_whole_text_counts_as_repeated_not_the_window_alone():
+    """Nothing comes twice as long as there is anything else; the context is of 4, and there are 9 to choose from."""
+    ids = generate(Constant(np.linspace(2, 1, 9)), None, [8], max_tokens=9, temperature=0, repetition_penalty=9.0)
+    assert list(ids) == [0, 1, 2, 3, 4, 5, 6, 7, 0]
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5, 6, 17])

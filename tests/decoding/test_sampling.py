@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitransformer.decoding import choose, probabilities, sample
+from minitransformer.decoding import choose, log_probabilities, probabilities, sample
 
 # Quarters, so that equal logits are common, and -∞ for what may not come.
 LOGITS = st.lists(st.integers(-12, 12).map(lambda n: n / 4) | st.just(-np.inf), min_size=1, max_size=9).filter(
@@ -95,6 +95,76 @@ def test_top_p_of_one_keeps_even_what_rounding_would_lose():
     assert kept_ids(probabilities(np.array([0.0, 1.0, -50.0]), top_p=1.0)) == {0, 1, 2}
 
 
+@given(LOGITS, st.floats(0, 1) | st.sampled_from([0.0, 1.0]))
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(logits, min_p):
+    """By trying every id; what equals the border stays."""
+    p = softmax(logits)
+    expected = {i for i in range(len(p)) if p[i] >= min_p * max(p) * (1 - 1e-14)}
+    found = probabilities(np.array(logits), min_p=min_p)
+    assert kept_ids(found) | {i for i in expected if p[i] == 0} == expected
+    np.testing.assert_allclose(found[sorted(expected)], p[sorted(expected)] / p[sorted(expected)].sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("min_p", "ids"), [(0.0, {0, 1, 2, 3}), (0.25, {0, 1, 2, 3}), (0.26, {0, 1}), (1.0, {1})])
+def test_known_min_p(min_p, ids):
+    """A quarter of the likeliest is still in."""
+    assert kept_ids(probabilities(np.log2([0.25, 0.5, 0.125, 0.125]) * np.log(2), min_p=min_p * (1 - 1e-15))) == ids
+
+
+@given(LOGITS, st.integers(1, 9), st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.sampled_from([0.5, 2.0]))
+def test_min_p_comes_last(logits, k, top_p, min_p, temperature):
+    """After temperature, top-k and top-p: those it leaves are those that are likely enough among what they leave."""
+    settings = {"temperature": temperature, "top_k": k, "top_p": top_p}
+    before = probabilities(np.array(logits), **settings)
+    expected = np.where(before >= min_p * before.max() * (1 - 1e-14), before, 0)
+    found = probabilities(np.array(logits), min_p=min_p * (1 - 1e-14), **settings)
+    np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-12)
+
+
+@given(LOGITS, st.floats(0.1, 10), st.data())
+def test_the_penalty_divides_what_is_positive_and_multiplies_what_is_not(logits, penalty, data):
+    """Once, however often an id was there; and before the temperature."""
+    ids = data.draw(st.lists(st.integers(0, len(logits) - 1), max_size=6))
+    expected = [
+        (logit / penalty if logit > 0 else logit * penalty) if i in ids else logit for i, logit in enumerate(logits)
+    ]
+    for temperature in (0, 0.5, 1.0):
+        found = probabilities(np.array(logits), ids, temperature=temperature, repetition_penalty=penalty)
+        np.testing.assert_allclose(found, probabilities(np.array(expected), temperature=temperature), rtol=1e-12)
+
+
+@pytest.mark.parametrize("ids", [[], [0], [2], [1, 1], [0, 1, 2]])
+def test_a_penalty_above_one_makes_nothing_likelier_that_was_there(ids):
+    """Not even what is negative, which the published division alone would."""
+    logits = np.array([1.0, 2.0, -3.0])
+    before, after = softmax(logits), probabilities(logits, ids, repetition_penalty=1.5)
+    scale = np.log(before / after)
+    lowered = set(np.flatnonzero(scale > scale.min() + 1e-9).tolist())
+    assert lowered == (set(ids) if len(set(ids)) < 3 else {1, 2})  # of all three, beside the one lowered least
+
+
+def test_greedy_hears_of_the_penalty():
+    assert sample(np.array([1.0, 1.5, -1.0]), 0.5, [1], temperature=0, repetition_penalty=2.0) == 0
+    assert sample(np.array([-1.0, -1.5]), 0.5, [0], temperature=0, repetition_penalty=2.0) == 1
+
+
+@pytest.mark.parametrize("ids", [[3], [-1], [0, 7]])
+def test_the_penalty_knows_no_foreign_ids(ids):
+    with pytest.raises(ValueError, match="outside the vocabulary of 3"):
+        probabilities(np.zeros(3), ids, repetition_penalty=2.0)
+
+
+@given(st.lists(LOGITS.map(lambda logits: (logits * 9)[:9]), min_size=1, max_size=4))
+def test_log_probabilities_are_those_of_each_row(rows):
+    rows = np.array(rows)
+    with np.errstate(divide="ignore"):
+        expected = np.log([softmax(row) for row in rows])
+    np.testing.assert_allclose(log_probabilities(rows), expected, rtol=1e-12, atol=1e-12)
+    assert np.all(log_probabilities(rows + 1000.0) <= 0)
+    with pytest.raises(ValueError, match="the largest of the logits is nan"):
+        log_probabilities(np.append(rows, np.full((1, 9), np.nan), 0))
+
+
 def test_top_k_of_one_is_every_largest():
     assert probabilities(np.array([1.0, 3.0, 3.0, 2.0]), top_k=1).tolist() == [0, 0.5, 0.5, 0]
 
@@ -124,7 +194,7 @@ def test_probabilities_are_float64_and_the_logits_stay(dtype):
     np.testing.assert_allclose(p, [0, *softmax([2, 1])], rtol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}])
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}, {"min_p": 0.5}])
 @pytest.mark.parametrize("bad", [[1.0, np.nan, 2.0], [np.nan], [1.0, np.inf], [-np.inf, -np.inf]])
 def test_logits_that_allow_no_choice_are_refused(settings, bad):
     with pytest.raises(ValueError, match="no token can be chosen: the largest of the logits is (nan|inf|-inf)"):
@@ -142,6 +212,13 @@ def test_logits_that_allow_no_choice_are_refused(settings, bad):
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0.0"),
         ({"top_p": 1.01}, "top_p must be above 0 and at most 1, not 1.01"),
         ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, not nan"),
+        ({"min_p": -0.1}, "min_p must be from 0 to 1, not -0.1"),
+        ({"min_p": 1.01}, "min_p must be from 0 to 1, not 1.01"),
+        ({"min_p": float("nan")}, "min_p must be from 0 to 1, not nan"),
+        ({"repetition_penalty": 0.0}, r"the repetition penalty must be above 0 \(1 is none\), not 0.0"),
+        ({"repetition_penalty": -1.0}, "the repetition penalty must be above 0 .* not -1.0"),
+        ({"repetition_penalty": float("inf")}, "the repetition penalty must be above 0 .* not inf"),
+        ({"repetition_penalty": float("nan")}, "the repetition penalty must be above 0 .* not nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):

@@ -1,11 +1,12 @@
-"""Text from ids as they come."""
+"""Text from ids as they come, and where it stops."""
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitransformer.decoding import text_pieces
+from minitransformer.decoding import text_pieces, until
 from minitransformer.tokenizers import BPETokenizer, CharTokenizer
 
 BYTES = BPETokenizer.train("", 256)
@@ -55,3 +56,54 @@ def test_characters_come_one_by_one():
     tokenizer = CharTokenizer.train("aé\N{COMBINING ACUTE ACCENT}🙂")
     text = "🙂aé\N{COMBINING ACUTE ACCENT}"
     assert list(text_pieces(tokenizer, tokenizer.encode(text))) == list(text)
+
+
+# Few letters, so that a string to stop at is common, overlaps itself, and begins again in the middle of its beginning.
+SOME = st.text("ab", max_size=4)
+
+
+@given(st.lists(SOME), st.text("ab", min_size=1, max_size=5))
+def test_it_stops_before_the_string_wherever_the_pieces_are_cut(pieces, stop):
+    text = "".join(pieces)
+    found = list(until(pieces, stop))
+    assert "".join(found) == text.split(stop)[0]
+    assert all(found)
+
+
+@given(st.lists(SOME), st.text("ab", min_size=1, max_size=5))
+def test_what_is_certain_is_not_held_back(pieces, stop):
+    """After every piece, all is out but the longest end of the text that may become the string."""
+    read = []
+
+    def reading():
+        for piece in pieces:
+            read.append(piece)
+            yield piece
+            text = "".join(read)
+            held = max(n for n in range(len(stop)) if n <= len(text) and stop.startswith(text[len(text) - n :]))
+            assert written == text[: len(text) - held]
+
+    written = ""
+    for piece in until(reading(), stop):
+        written += piece
+    if stop not in "".join(pieces):
+        assert read == pieces
+        assert written == "".join(pieces)
+
+
+def test_nothing_is_read_beyond_the_string():
+    """The string is complete with the third piece; a fourth would have to be computed."""
+    pieces = iter(["one. T", "wo", ". Three", ". Four", ". Five"])
+    assert list(until(pieces, "o. ")) == ["one. T", "w"]
+    assert list(pieces) == [". Four", ". Five"]
+
+
+def test_it_may_span_tokens_that_end_inside_a_character():
+    ids = iter(BYTES.encode("aé🙂é🙂!z"))
+    assert "".join(until(text_pieces(BYTES, ids), "🙂!")) == "aé🙂é"
+    assert bytes(ids) == b"z"
+
+
+def test_an_empty_string_is_refused_at_the_door():
+    with pytest.raises(ValueError, match="the string to stop at must not be empty"):
+        until(["a"], "")

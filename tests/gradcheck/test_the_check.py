@@ -5,7 +5,18 @@ import pytest
 
 from minitransformer.blocks import multi_head_attention
 from minitransformer.convention import THINGS
-from minitransformer.gradcheck import EXTENDED, Case, Draw, bar, check, compare, differences, draw_cases, worst
+from minitransformer.gradcheck import (
+    EXTENDED,
+    Case,
+    Draw,
+    bar,
+    check,
+    compare,
+    differences,
+    draw_cases,
+    has_extended,
+    worst,
+)
 from minitransformer.gradcheck.cases import case, checkable
 from minitransformer.gradcheck.check import STEPS, Misfit, Run, derivative
 from minitransformer.ops import attention, layer_norm, relu, softmax
@@ -118,7 +129,7 @@ def test_the_key_bias_must_be_declared_and_be_zero(rng):
 
 def test_an_empty_gradient_is_not_a_checked_one(rng):
     found = check(case(relu, x=np.zeros((0, 3))), np.float64, rng)
-    assert problems(found) == {"x": "it is empty"}
+    assert problems(found) == {"x": "empty"}
 
 
 def test_a_loss_that_sums_y_proves_nothing_about_a_softmax(rng):
@@ -138,10 +149,20 @@ def test_nan_fails_wherever_it_stands(rng):
 
     x = np.array([1.0, -1.0, 4.0])
     (found,) = check(Case(root, root_backward, {"x": x}, {}), np.float64, rng)
-    assert not found.passed and np.isnan(worst([found]))
+    assert not found.passed and np.isnan(found.error)
+    (passed,) = check(case(relu, x=np.array([1.0, -1.0])), np.float64, rng)
+    assert passed.passed and np.isnan(worst([passed, found, passed]))
     numbers = {"x": [((0,), 1.0), ((1,), np.nan)]}
     assert not compare(numbers, {"x": np.ones(2)}, 1e-7)[0].passed
     assert not compare({"x": [((0,), 1.0)]}, {"x": np.full(1, np.nan)}, 1e-7)[0].passed
+
+
+def test_the_bars():
+    """Where the long double is no wider than float64, float64's bar is what remains."""
+    assert [bar(kind, np.float64) for kind in ("operation", "block", "combinator", "own")] == [1e-7] * 4
+    assert [bar(kind, np.float64) for kind in ("model", "loss")] == [1e-6] * 2
+    for kind in ("operation", "model"):
+        assert bar(kind, EXTENDED) == (1e-10 if has_extended() else bar(kind, np.float64))
 
 
 def test_the_report_says_where_and_what(rng):
@@ -275,3 +296,16 @@ def test_a_derivative_along_a_direction_leaves_no_trace(rng):
     kept, u = x.copy(), rng.normal(size=(3, 4))
     assert derivative(lambda: np.sum(np.sin(x)), x, u) == pytest.approx(np.sum(np.cos(x) * u), rel=1e-10)
     assert np.array_equal(x, kept)
+
+
+def test_steps_that_leave_the_domain_and_narrow_norms_do_not_cry_wolf():
+    """A correct log near 0 (large steps cross it), and a norm of nearly equal values (large steps overshoot)."""
+    from minitransformer.ops import layer_norm
+
+    rng = np.random.default_rng(0)
+    log = Case(lambda x: (np.log(x), x), lambda dy, x: dy / x, {"x": np.array([0.004, 0.01, 2.0])}, {})
+    p = {"weight": rng.normal(size=3), "bias": rng.normal(size=3)}
+    narrow = Case(layer_norm, layer_norm.backward, {"p": p, "x": 0.01 * rng.normal(size=(2, 3))}, {})
+    for one in (log, narrow):
+        found = check(one, np.float64, rng)
+        assert found and all(gradient.passed for gradient in found), found

@@ -209,6 +209,7 @@ def test_steps_of_any_length_are_the_forward(data):
 def test_a_step_follows_the_precision_of_the_parameters(rng):
     p = SMALL.init(rng)
     caches = SMALL.start(p, 2)
+    assert [cache.k.shape for cache in caches] == [(2, 2, 9, 3)] * 2  # room for the context, and no more
     assert SMALL.step(p, np.array([[1, 2], [3, 3]]), caches).dtype == caches[0].k.dtype == np.float32
 
 

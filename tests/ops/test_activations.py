@@ -65,3 +65,12 @@ def test_the_kink_of_relu(dtype):
     y, saved = relu(x)
     assert np.array_equal(y, [0, 0, np.finfo(dtype).tiny, 0])
     assert np.array_equal(relu.backward(np.full(4, 3, dtype), saved), [0, 0, 3, 0])
+
+
+def test_silu_keeps_its_precision_where_it_is_small():
+    """By tanh, σ(-16) would be 6 % off in float32, and σ(-20) zero."""
+    from minitransformer.ops import silu
+
+    x = np.linspace(-60, 20, 161)
+    y, y32 = silu(x)[0], silu(x.astype(np.float32))[0]
+    assert np.abs(y32 - y).max() > 0 and np.all(np.abs(y32 - y) <= 1e-5 * np.abs(y))

@@ -53,7 +53,7 @@ def both(case, rng, counts=None):
 
 def tensor(value):
     """A tensor of its own memory where the value is an array."""
-    return torch.tensor(value) if isinstance(value, np.ndarray) else value
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
 
 
 def outputs(y):

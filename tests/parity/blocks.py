@@ -62,14 +62,15 @@ def attention_names(p):
 
 
 def layer_names(p):
-    """Our layer's parameters under the names of nn.TransformerEncoderLayer."""
+    """Our layer's parameters under the names of nn.TransformerEncoderLayer, or of nn.TransformerDecoderLayer."""
     parts = {
         "self_attn": attention_names(p["attention"]),
         "linear1": p["feed_forward"]["up"],
         "linear2": p["feed_forward"]["down"],
-        "norm1": p["norm1"],
-        "norm2": p["norm2"],
+        **{name: part for name, part in p.items() if name.startswith("norm")},
     }
+    if "cross_attention" in p:
+        parts["multihead_attn"] = attention_names(p["cross_attention"])
     return {f"{part}.{name}": leaf for part, leaves in parts.items() for name, leaf in leaves.items()}
 
 
@@ -120,11 +121,50 @@ twin_of(blocks.pre_norm_layer)(layer_twin(norm_first=True))
 twin_of(blocks.post_norm_layer)(layer_twin(norm_first=False))
 
 
+def decoder_layer_twin(norm_first):
+    def layer(p, x, memory, *, n_heads, activation, mask=None, memory_mask=None, eps=1e-5, dropout_rate=0.0, key=None):
+        handed = mask_for_module(x, x, mask, True, n_heads)
+        memory_handed = mask_for_module(x, memory, memory_mask, False, n_heads)
+        if key is None and handed is not None and memory_handed is not None:
+            module = nn.TransformerDecoderLayer(
+                x.shape[-1],
+                n_heads,
+                dim_feedforward=len(p["feed_forward"]["up"]["weight"]),
+                dropout=0.0,
+                activation=twin(activation),
+                layer_norm_eps=eps,
+                batch_first=True,
+                norm_first=norm_first,
+            )
+            return call(module, layer_names(p), x, memory, tgt_mask=handed, memory_mask=memory_handed)
+
+        def attend(name, i, h, memory, **how):
+            how |= {"n_heads": n_heads, "dropout_rate": dropout_rate, "key": fold(key, i)}
+            return twin(blocks.multi_head_attention)(p[name], h, memory, **how)
+
+        branches = (
+            lambda h: attend("attention", 0, h, h, mask=mask, causal=True),
+            lambda h: attend("cross_attention", 2, h, memory, mask=memory_mask),
+            lambda h: twin(blocks.feed_forward)(p["feed_forward"], h, activation=activation),
+        )
+        for branch, name, i in zip(branches, ("norm1", "norm2", "norm3"), (1, 3, 4), strict=True):
+            norm = lambda h, name=name: twin(ops.layer_norm)(p[name], h, eps=eps)
+            h = twin(ops.dropout)(branch(norm(x) if norm_first else x), rate=dropout_rate, key=fold(key, i))
+            x = x + h if norm_first else norm(x + h)
+        return x
+
+    return layer
+
+
+twin_of(blocks.pre_norm_decoder_layer)(decoder_layer_twin(norm_first=True))
+twin_of(blocks.post_norm_decoder_layer)(decoder_layer_twin(norm_first=False))
+
+
 @twin_of(blocks.stack)
 def _(thing):
-    def stack(p, x, *, key=None, **static):
+    def stack(p, x, *shared, key=None, **static):
         for i, p_layer in enumerate(p):
-            x = twin(thing.layer)(p_layer, x, key=fold(key, i), **static)
+            x = twin(thing.layer)(p_layer, x, *shared, key=fold(key, i), **static)
         return x
 
     return stack

@@ -9,14 +9,16 @@ from minitransformer import gradcheck, ops
 from minitransformer.blocks import (
     feed_forward,
     multi_head_attention,
+    post_norm_decoder_layer,
     post_norm_layer,
+    pre_norm_decoder_layer,
     pre_norm_layer,
     recompute,
     stack,
 )
 from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
-from minitransformer.models import GPT2
-from minitransformer.training.losses import next_token_loss
+from minitransformer.models import GPT2, PreNormTransformer, Transformer
+from minitransformer.training.losses import next_token_loss, translation_loss
 
 MORE = {}  # name of a thing -> function of a Draw that yields cases
 
@@ -182,6 +184,20 @@ def _(draw, layer):
             yield case(layer, p=draw.layer(3 * K, F), x=draw(B, T, 3 * K), zero=(f"p.{KEY_BIAS}",), static=static)
 
 
+DECODER_ZERO = (KEY_BIAS, f"cross_{KEY_BIAS}")
+
+
+@more_of(pre_norm_decoder_layer, post_norm_decoder_layer)
+def _(draw, layer):
+    B, T, S, K, F = draw.sizes(5, least=2)
+    zero = tuple(f"p.{name}" for name in DECODER_ZERO)
+    for activation in (ops.relu, ops.gelu):
+        for more in ({"mask": draw.padding(B, T)[..., ::-1]}, {"memory_mask": draw.padding(B, S), "eps": 0.1}, {}):
+            static = {"n_heads": 3, "activation": activation, **more}
+            args = {"x": draw(B, T, 3 * K), "memory": draw(B, S, 3 * K)}
+            yield case(layer, p=draw.decoder_layer(3 * K, F), **args, zero=zero, static=static)
+
+
 @more_of(stack, recompute)
 def _(draw, combinator):
     B, T, K, F = draw.sizes(4, least=2)
@@ -192,6 +208,15 @@ def _(draw, combinator):
             zero = tuple(f"p.{i}.{KEY_BIAS}" for i in range(3))
         static = {"n_heads": 2, "activation": ops.gelu, "causal": True}
         yield case(combinator(layer), p=p, x=draw(B, T, 2 * K), zero=zero, static=static)
+    S = T + 3
+    for layer in (pre_norm_decoder_layer, post_norm_decoder_layer):
+        p, zero = draw.decoder_layer(2 * K, F), tuple(f"p.{name}" for name in DECODER_ZERO)
+        if combinator is stack:
+            p = [p, draw.decoder_layer(2 * K, F), draw.decoder_layer(2 * K, F)]
+            zero = tuple(f"p.{i}.{name}" for i in range(3) for name in DECODER_ZERO)
+        static = {"n_heads": 2, "activation": ops.gelu, "memory_mask": draw.padding(B, S)}
+        args = {"x": draw(B, T, 2 * K), "memory": draw(B, S, 2 * K)}
+        yield case(combinator(layer), p=p, **args, zero=zero, static=static)
 
 
 # ---------------------------------------------------------------------------------------------- models and losses
@@ -222,3 +247,36 @@ def _(draw, _):
         targets[np.arange(7) >= draw.rng.integers(1, 7, 4)[:, None]] = -100
         loss = next_token_loss(model, label_smoothing=label_smoothing)
         yield case(loss, p=p, ids=ids, targets=targets, zero=GPT2_ZERO)
+
+
+TRANSFORMER_ZERO = (
+    *(f"p.encoder.{i}.{KEY_BIAS}" for i in range(2)),
+    *(f"p.decoder.{i}.{name}" for i in range(2) for name in DECODER_ZERO),
+)
+
+
+def transformer(draw, kind, shared):
+    """A model whose sizes are all distinct, its parameters away from where they start, and a batch of 4 for it."""
+    other = {"shared": True} if shared else {"shared": False, "target_vocab_size": 11}
+    model = kind(vocab_size=13, n_layers=2, n_heads=3, d_model=12, d_ff=17, **other)
+    p = draw.perturbed(model.init(draw.rng, np.float64))
+    return model, {"p": p, "source": draw.ids(13, 4, 7), "target": draw.ids(11, 4, 5)}
+
+
+@more_of(Transformer, PreNormTransformer)
+def _(draw, kind):
+    for shared in (True, False):
+        for source_mask in (None, draw.padding(4, 7)[..., ::-1]):
+            model, args = transformer(draw, kind, shared)
+            yield case(model, **args, zero=TRANSFORMER_ZERO, static={"source_mask": source_mask})
+
+
+@more_of(translation_loss)
+def _(draw, _):
+    for kind, label_smoothing in ((Transformer, 0.1), (PreNormTransformer, 0.0)):
+        model, args = transformer(draw, kind, shared=False)
+        targets = np.where(np.arange(5) >= draw.rng.integers(1, 6, 4)[:, None], -100, draw.ids(11, 4, 5))
+        p, source, target = args.values()
+        loss, mask = translation_loss(model, label_smoothing=label_smoothing), draw.padding(4, 7)
+        args = {"p": p, "source": source, "source_mask": mask, "target": target, "targets": targets}
+        yield case(loss, **args, zero=TRANSFORMER_ZERO)

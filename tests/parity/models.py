@@ -1,12 +1,17 @@
-"""The twins of the models and of the losses over them: transformers' own, with our weights."""
+"""The twins of the models and of the losses over them: those of transformers and torch.nn, with our weights."""
+
+import math
+import warnings
 
 import torch
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from minitransformer import models, ops
 from minitransformer.convention import fold
-from minitransformer.training.losses import next_token_loss
+from minitransformer.training.losses import next_token_loss, translation_loss
 
+from .blocks import layer_names
 from .twins import call, twin, twin_of
 
 
@@ -83,10 +88,95 @@ def _(model):
     return forward
 
 
+def published_transformer(model, norm_first):
+    """nn.Transformer of this configuration, without dropout.
+
+    It ends each stack in a norm more, which the paper has not: away with those two, except in pre-norm.
+    """
+    how = {"dropout": 0.0, "activation": "relu", "norm_first": norm_first, "batch_first": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a shortcut of evaluation is not for this configuration: we train
+        module = nn.Transformer(model.d_model, model.n_heads, model.n_layers, model.n_layers, model.d_ff, **how)
+    if not norm_first:
+        module.encoder.norm = module.decoder.norm = nn.Identity()
+    return module
+
+
+def transformer_names(p):
+    """Our two stacks under the names of nn.Transformer, which has neither embeddings nor a head."""
+    named = {}
+    for part in ("encoder", "decoder"):
+        for i, layer in enumerate(p[part]):
+            named |= {f"{part}.layers.{i}.{name}": leaf for name, leaf in layer_names(layer).items()}
+        named |= {f"{part}.norm.{name}": leaf for name, leaf in p.get(f"{part}_norm", {}).items()}
+    return named
+
+
+def transformer_twin(norm_first):
+    def stacks(model, p, source, target, source_mask):
+        padding = None if source_mask is None else ~source_mask[:, 0, 0]  # theirs: True = nothing is there
+        T = target.shape[1]
+        return call(
+            published_transformer(model, norm_first),
+            transformer_names(p),
+            source,
+            target,
+            tgt_mask=torch.ones(T, T, dtype=torch.bool).triu(1),
+            src_key_padding_mask=padding,
+            memory_key_padding_mask=padding,
+        )
+
+    def stacks_of_twins(model, p, source, target, source_mask, key):
+        """With dropout, which theirs draw otherwise; and for a source of nothing but padding, which gives them NaN."""
+        how = {"n_heads": model.n_heads, "activation": ops.relu, "dropout_rate": model.dropout_rate}
+        encoder, decoder = twin(model.encoder_layers), twin(model.decoder_layers)
+
+        def last_norm(name, h):
+            return twin(ops.layer_norm)(p[name], h) if norm_first else h
+
+        source = encoder(p["encoder"], source, mask=source_mask, key=fold(key, 1), **how)
+        memory = last_norm("encoder_norm", source)
+        h = decoder(p["decoder"], target, memory, memory_mask=source_mask, key=fold(key, 3), **how)
+        return last_norm("decoder_norm", h)
+
+    def make(model):
+        def embed(table, ids, key):
+            h = nn.functional.embedding(ids, table) * math.sqrt(model.d_model)
+            return twin(ops.dropout)(twin(ops.sinusoidal_positions)(h), rate=model.dropout_rate, key=key)
+
+        def forward(p, source, target, *, source_mask=None, key=None):
+            names = ["source"] * 3 if model.shared else ["source", "target", "head"]
+            source_table, target_table, head = (p[name]["weight"] for name in names)
+            source = embed(source_table, source, fold(key, 0))
+            target = embed(target_table, target, fold(key, 2))
+            if key is None and (source_mask is None or source_mask.any(-1).all()):
+                return stacks(model, p, source, target, source_mask) @ head.T
+            return stacks_of_twins(model, p, source, target, source_mask, key) @ head.T
+
+        return forward
+
+    return make
+
+
+twin_of(models.Transformer)(transformer_twin(norm_first=False))
+twin_of(models.PreNormTransformer)(transformer_twin(norm_first=True))
+
+
 @twin_of(next_token_loss)
 def _(loss):
     def value(p, ids, targets, *, key=None):
-        logits = twin(loss.model)(p, ids, key=key)
-        return twin(ops.cross_entropy)(logits, targets, label_smoothing=loss.label_smoothing)
+        return cross_entropy(loss, twin(loss.model)(p, ids, key=key), targets)
 
     return value
+
+
+@twin_of(translation_loss)
+def _(loss):
+    def value(p, source, source_mask, target, targets, *, key=None):
+        return cross_entropy(loss, twin(loss.model)(p, source, target, source_mask=source_mask, key=key), targets)
+
+    return value
+
+
+def cross_entropy(loss, logits, targets):
+    return twin(ops.cross_entropy)(logits, targets, label_smoothing=loss.label_smoothing)

@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from minitransformer import ops
+from minitransformer import blocks, models, ops
 from minitransformer.convention import THINGS
 from minitransformer.gradcheck import Draw
 from minitransformer.trees import leaves
@@ -213,6 +213,56 @@ def _(patch):
         return {"weight": np.zeros_like(saved.values[1])}
 
     replace_in(patch, "models.gpt2", embedding_backward=backward)
+
+
+@wrong("an encoder that hears from the last decoder layer alone", "stack")
+def _(patch):
+    replace_in(patch, "blocks.stack", add_up=lambda parts: parts[0])
+
+
+@wrong("an encoder that hears from the last decoder layer alone, in a model", "Transformer")
+def _(patch):
+    replace_in(patch, "blocks.stack", add_up=lambda parts: parts[0])
+
+
+@wrong("a cross-attention that is causal too, its gradient exact", "post_norm_decoder_layer")
+def _(patch):
+    def attend(p, x, memory, **how):
+        return blocks.multi_head_attention(p, x, memory, **how | {"causal": True})
+
+    replace_in(patch, "blocks.post_norm_decoder_layer", multi_head_attention=attend)
+
+
+@wrong("padding that only the encoder is told of, the gradient exact", "Transformer")
+def _(patch):
+    right = models.Transformer.decoder
+    wrong = lambda self, p, h, memory, memory_mask, key: right(self, p, h, memory, None, key)
+    patch.setattr(models.Transformer, "decoder", wrong)
+
+
+@wrong("positions scaled by √D with the embeddings, the gradient exact", "Transformer")
+def _(patch):
+    def positions(h):
+        factor = h.shape[-1] ** 0.5
+        y, saved = ops.sinusoidal_positions(h / factor)
+        return y * factor, saved
+
+    replace_in(patch, "models.transformer", sinusoidal_positions=positions)
+
+
+@wrong("a shared table that learns from the head alone", "PreNormTransformer")
+def _(patch):
+    def backward(dy, saved):
+        return {"weight": np.zeros_like(saved.values[1])}
+
+    replace_in(patch, "models.transformer", embedding_backward=backward)
+
+
+@wrong("the norm of the decoder after the encoder too", "PreNormTransformer")
+def _(patch):
+    right = models.PreNormTransformer.encoder
+    wrong = lambda self, p, h, mask, key: right(self, p | {"encoder_norm": p["decoder_norm"]}, h, mask, key)
+    patch.setattr(models.PreNormTransformer, "encoder", wrong)
 
 
 @pytest.mark.parametrize("what", WRONG)

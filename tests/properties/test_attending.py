@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .paths import PATHS
+from . import paths as gpt_paths
+from .transformer_paths import TRANSFORMER_PATHS
+
+PATHS = gpt_paths.PATHS | TRANSFORMER_PATHS
 
 MOVED = 1e-6  # far above rounding, far below anything that is really felt
 seeds = st.integers(0, 2**32 - 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minitransformer.training.run import Run
-from minitransformer.training.settings import Settings
+from minitransformer.training.tasks import TextSettings
 from minitransformer.trees import leaves
 
 TINY = dict(layers=1, heads=2, width=8, context=8, batch=5, accumulate=2, pieces=3, dropout=0.1)
@@ -20,7 +20,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def settings(text):
-    return Settings(text=(str(text),), **TINY)
+    return TextSettings(text=(str(text),), **TINY)
 
 
 @pytest.fixture

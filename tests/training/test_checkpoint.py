@@ -12,7 +12,7 @@ from minitransformer.training import checkpoint as checkpoints
 from minitransformer.training.checkpoint import FILES, load_checkpoint, load_model
 from minitransformer.training.loop import Diverged
 from minitransformer.training.run import Run
-from minitransformer.training.settings import Settings
+from minitransformer.training.tasks import TextSettings
 
 from .conftest import TINY, outcome
 
@@ -98,7 +98,7 @@ def test_no_checkpoint_at_all(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_training_and_spares_the_checkpoint(tmp_path, text):
-    run = Run.start(tmp_path / "run", Settings(text=(str(text),), **{**TINY, "steps": 40, "warmup": 0}))
+    run = Run.start(tmp_path / "run", TextSettings(text=(str(text),), **{**TINY, "steps": 40, "warmup": 0}))
     events = run.train()
     while run.training.step < 6:
         next(events)
@@ -113,33 +113,33 @@ def test_a_loss_that_is_no_number_stops_training_and_spares_the_checkpoint(tmp_p
 
 def test_the_model_is_not_trained_into_infinity(tmp_path, text):
     with pytest.raises(Diverged, match=r"step \d+: the (loss is|validation loss is)"):
-        list(Run.start(tmp_path / "run", Settings(text=(str(text),), **{**TINY, "learning_rate": 1e30})).train())
+        list(Run.start(tmp_path / "run", TextSettings(text=(str(text),), **{**TINY, "learning_rate": 1e30})).train())
 
 
 def test_settings_out_of_range(text):
     low = dict(layers=0, heads=0, batch=0, steps=0, accumulate=0, seed=-1, warmup=-1, dropout=-0.1)
     for name, value in low.items():
         with pytest.raises(ValueError, match=f"{name} must be at least"):
-            Settings(**{name: value})
+            TextSettings(**{name: value})
     for name in ("learning_rate", "clip"):
         with pytest.raises(ValueError, match=f"{name} must be above 0"):
-            Settings(**{name: 0.0})
+            TextSettings(**{name: 0.0})
     with pytest.raises(ValueError, match="beta2 must be below 1"):
-        Settings(beta2=1.0)
+        TextSettings(beta2=1.0)
     with pytest.raises(ValueError, match="unknown tokenizer 'words'; there are: "):
-        Settings(tokenizer="words")
+        TextSettings(tokenizer="words")
     with pytest.raises(ValueError, match="learning_rate must be above 0, not nan"):
-        Settings(learning_rate=float("nan"))
+        TextSettings(learning_rate=float("nan"))
 
 
 def test_text_that_does_not_do(tmp_path):
     def refused(data, message, **settings):
         (tmp_path / "text").write_bytes(data)
         with pytest.raises(ValueError, match=message):
-            Run.start(tmp_path / "run", Settings(text=(str(tmp_path / "text"),), **{**TINY, **settings}))
+            Run.start(tmp_path / "run", TextSettings(text=(str(tmp_path / "text"),), **{**TINY, **settings}))
         assert not (tmp_path / "run").exists()
 
     refused(b"", "text is empty")
     refused(b"abc\xff", "text is not UTF-8: byte 3 is 0xff")
-    refused(b"abc def " * 9, "the text has 7 tokens, too short for one context of 8")
+    refused(b"abc def " * 9, "the held-out tenth of the text has 7 tokens, too short for one context of 8")
     refused(b"abc def " * 20, "n_heads=3 does not divide d_model=8", heads=3)

@@ -13,7 +13,7 @@ import pytest
 from minitransformer.files import TEMPORARY
 from minitransformer.training import checkpoint as checkpoints
 from minitransformer.training.run import Run
-from minitransformer.training.settings import Settings
+from minitransformer.training.tasks import TextSettings
 
 from .conftest import TINY, outcome
 
@@ -62,7 +62,7 @@ def test_the_same_bits_for_any_number_of_threads(tmp_path, settings, finished, t
 def test_the_seed_and_the_cut_into_pieces_matter(tmp_path, text, finished):
     """Were they ignored, the tests above would prove little."""
     for i, other in enumerate(({"seed": 4}, {"pieces": 2}, {"dropout": 0.0}, {"accumulate": 1})):
-        run = Run.start(tmp_path / str(i), Settings(text=(str(text),), **{**TINY, **other}))
+        run = Run.start(tmp_path / str(i), TextSettings(text=(str(text),), **{**TINY, **other}))
         assert outcome(run, run.train()) != finished
 
 
@@ -73,7 +73,7 @@ import json, os, signal, sys
 import minitransformer.files as files
 import minitransformer.training.checkpoint as checkpoints
 import minitransformer.training.run as runs
-from minitransformer.training.settings import Settings
+from minitransformer.training.tasks import TextSettings
 
 place, nth, folder, settings = sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 
@@ -90,7 +90,7 @@ def killing(module, name):
 
 module, _, name = place.rpartition(":")
 killing({"checkpoints": checkpoints, "runs": runs, "files.os": files.os}[module], name)
-for event in runs.Run.start(folder, Settings(**settings)).train():
+for event in runs.Run.start(folder, TextSettings(**settings)).train():
     pass
 """
 
@@ -117,7 +117,7 @@ def test_killed_in_the_middle_of_a_checkpoint(tmp_path, settings, finished, plac
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment(tmp_path, text, seed):
     asked = dict(TINY, steps=150, evaluate_every=3, text=(str(text),))
-    whole = Run.start(tmp_path / "whole", Settings(**asked))
+    whole = Run.start(tmp_path / "whole", TextSettings(**asked))
     expected = outcome(whole, whole.train())[1:]
     folder = tmp_path / "run"
     child = subprocess.Popen([sys.executable, "-c", KILL, "runs:mean_loss", "0", str(folder), json.dumps(asked)])
@@ -197,6 +197,85 @@ def test_interrupted_by_the_signal(tmp_path, text):
     assert f"saved at step {run.training.step:,}" in out and 0 < run.training.step < 3000
     stop = run.training.step + 7
     stop_after(run, stop, save=False)
-    whole = Run.start(tmp_path / "whole", Settings(text=(str(text),), **{**TINY, "steps": 3000}))
+    whole = Run.start(tmp_path / "whole", TextSettings(text=(str(text),), **{**TINY, "steps": 3000}))
     stop_after(whole, stop, save=False)
     assert outcome(run)[1:] == outcome(whole)[1:]
+
+
+# ------------------------------------------------------------------------------------- what belongs to somebody else
+
+
+def test_files_of_others_are_never_taken_away(tmp_path, settings):
+    other = tmp_path / "project" / "checkpoint" / "weights.bin"
+    other.parent.mkdir(parents=True)
+    other.write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="checkpoint"):
+        Run.start(tmp_path / "project", settings)
+    (tmp_path / "project" / ".notes.tmp").write_text("mine", encoding="utf-8")
+    run = Run.start(tmp_path / "project", settings, overwrite=True)
+    list(run.train())
+    Run.resume(tmp_path / "project")
+    assert other.read_text(encoding="utf-8") == "precious" and (tmp_path / "project" / ".notes.tmp").exists()
+
+
+def test_an_older_checkpoint_is_not_resumed_past_a_newer_one(tmp_path, settings, finished):
+    folder = tmp_path / "finished" / "checkpoint"
+    with pytest.raises(ValueError, match="has a newer checkpoint, step-00000009"):
+        Run.resume(folder / "step-00000008")
+    (folder / "step-00000009").rename(tmp_path / "step-00000009")
+    with pytest.raises(ValueError, match="outside of a run"):
+        Run.resume(tmp_path / "step-00000009")
+    run = Run.resume(folder / "step-00000008")
+    _, *rest = outcome(run, run.train())
+    assert run.folder == tmp_path / "finished" and rest == list(finished[1:])
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path, settings):
+    run = Run.start(tmp_path / "run", settings)
+    events = run.train()
+    next(events)
+    with pytest.raises(BlockingIOError, match="another process is training"):
+        next(Run.resume(tmp_path / "run").train())
+    events.close()
+    assert len(list(Run.resume(tmp_path / "run").train())) > 0
+
+
+@pytest.mark.parametrize("change", ["lost", "foreign", "shape", "step", "no losses"])
+def test_moments_that_do_not_fit_are_refused(tmp_path, settings, finished, change):
+    from safetensors.numpy import load, save
+
+    newest = tmp_path / "finished" / "checkpoint" / "step-00000009"
+    arrays = load((newest / "training.safetensors").read_bytes())
+    if change == "lost":
+        del arrays["v.norm.bias"]
+    elif change == "foreign":
+        arrays["x.foo"] = arrays["losses"]
+    elif change == "shape":
+        arrays["m.norm.bias"] = arrays["m.norm.bias"][:-1]
+    elif change == "no losses":
+        del arrays["losses"]
+    else:
+        config = json.loads((newest / "config.json").read_text(encoding="utf-8"))
+        (newest / "config.json").write_text(json.dumps(config | {"step": "9"}), encoding="utf-8")
+    (newest / "training.safetensors").write_bytes(save(arrays))
+    with pytest.raises(ValueError, match="config.json" if change == "step" else "training.safetensors does not fit"):
+        Run.resume(tmp_path / "finished")
+
+
+def test_parameters_that_are_no_numbers_are_not_saved(tmp_path, settings):
+    run = Run.start(tmp_path / "run", settings)
+    events = run.train()
+    while run.training.step < 5:
+        next(events)
+    run.training.p["norm"]["weight"][0] = float("nan")
+    with pytest.raises(ValueError, match="step 5: norm.weight is no longer finite"):
+        run.save()
+    assert run.saved_step() == 4
+
+
+def test_a_lost_description_is_written_again(tmp_path, settings, finished):
+    path = tmp_path / "finished" / "config.json"
+    before = path.read_bytes()
+    path.unlink()
+    Run.resume(tmp_path / "finished")
+    assert path.read_bytes() == before

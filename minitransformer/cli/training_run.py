@@ -1,0 +1,158 @@
+"""What the commands that train have in common: options, and how a run is begun, resumed, shown and interrupted."""
+
+import os
+import shlex
+import signal
+import time
+from contextlib import contextmanager
+
+from . import program
+
+
+def add_training_options(parser, settings_class, out):
+    from ..training.settings import options
+
+    parser.add_argument("--out", metavar="FOLDER", help=f"where the run goes (default: {out})")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="threads (default: %(default)s)")
+    for setting in options(settings_class):
+        parser.add_argument(
+            flag(setting.name),
+            type=setting.type,
+            metavar={str: "NAME", int: "N", float: "X"}[setting.type],
+            help=f"{setting.metadata['meaning']} (default: {setting.default})",
+        )
+
+
+def flag(name):
+    return f"--{name.replace('_', '-')}"
+
+
+def available_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train(args, task_class, text, out):
+    """Begin or resume the run that the arguments ask for, and follow it to its end; the exit status."""
+    from ..training.run import Run
+    from ..training.settings import options
+
+    if args.threads < 1:
+        raise ValueError(f"--threads must be at least 1, not {args.threads}")
+    given = {setting.name: getattr(args, setting.name) for setting in options(task_class.settings_class)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in ("resume", "out"):
+        if getattr(args, name) == "":
+            raise ValueError(f"--{name} names no folder")
+    if args.resume:
+        fixed = [flag(name) for name in chosen] + ["--out"] * bool(args.out) + ["--overwrite"] * args.overwrite
+        if fixed:
+            raise ValueError(f"a resumed run keeps its settings: {', '.join(fixed)} cannot go with --resume")
+        run = Run.resume(args.resume, text)
+        say(f"resuming {run.folder} at step {run.training.step:,}")
+        for name, (then, now) in run.differences.items():
+            say(f"note: {name} was {readable(then)}, is {readable(now)}: the last bits may differ")
+    else:
+        settings = task_class.settings_class(text=tuple(os.path.abspath(path) for path in text or ()), **chosen)
+        run = Run.start(args.out or out, settings, args.overwrite)
+    return follow(run, args.threads)
+
+
+def readable(value):
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def follow(run, threads):
+    """Train, and show how it goes."""
+    from tqdm import tqdm
+
+    from ..training.loop import Diverged
+    from ..training.run import Evaluation
+    from ..trees import leaves
+
+    count = sum(leaf.size for _, leaf in leaves(run.training.p))
+    say(f"{type(run.model).__name__} with {count:,} parameters on {run.task.about()}")
+    begin, steps = time.perf_counter(), run.settings.steps
+    with (
+        asked_to_stop() as asked,
+        tqdm(total=steps, initial=run.training.step, unit="step", disable=None, smoothing=0.1) as bar,
+    ):
+        try:
+            for event in run.train(threads):
+                if isinstance(event, Evaluation):
+                    bar.write(evaluation_line(event))
+                    bar.write(marked(run.task.sample(run.training.p, run.training.step)))
+                else:
+                    bar.set_postfix_str(
+                        f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False
+                    )
+                    bar.update()
+                if asked and run.training.step < steps:
+                    run.save()
+                    break
+        except Diverged as error:
+            bar.close()
+            whole = f"the checkpoint of step {run.saved_step()} in {run.folder} is whole"
+            raise Diverged(f"{error}. Training stopped; {whole}.") from None
+    took = time.perf_counter() - begin
+    draw(run)
+    if run.training.step < steps:
+        command = "train" if run.task.name == "text" else "translate train"
+        say(f"interrupted and saved at step {run.training.step:,}")
+        say(f"to go on: {program()} {command} --resume {shlex.quote(str(run.folder))}")
+        return 130
+    say(f"trained in {int(took // 60)} min {took % 60:.0f} s; the run is in {run.folder}")
+    say(f"next: {program()} {run.task.next_command(shlex.quote(str(run.folder)))}")
+    say("      (docs/ explains every part of it; Ctrl-C saves, and --resume FOLDER goes on)")
+    return 0
+
+
+def evaluation_line(event):
+    scores = "".join(f"   {name} {score:.4f}" for name, score in event.scores.items())
+    return (
+        f"step {event.step:6,}   training loss {event.training_loss:.4f}   validation loss {event.validation_loss:.4f}"
+        f"{scores}   {event.tokens_per_second:,.0f} tokens/s"
+    )
+
+
+def marked(text):
+    """The lines that are not empty, each with a bar before it."""
+    return "\n".join(f"    │ {line.rstrip()}" for line in text.splitlines() if line.strip())
+
+
+def draw(run):
+    records = run.records()
+    if not records:
+        return
+    try:
+        from ..plots.loss import draw_loss
+
+        draw_loss(records, run.folder / "loss.png", f"{run.folder.name}: {run.training.step:,} steps")
+    except ImportError:
+        say("no loss.png: it takes matplotlib, which `pip install minitransformer[plot]` brings")
+    except (OSError, TypeError, ValueError) as error:  # a picture never fails a run that is done
+        say(f"no loss.png: {error}")
+
+
+@contextmanager
+def asked_to_stop():
+    """A list that is no longer empty once Ctrl-C was pressed; pressed again, it interrupts at once."""
+    asked = []
+
+    def ask(number, frame):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        os.write(2, b"\nsaving after this step ...\n")  # a handler must not wait for a buffer
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
