@@ -174,7 +174,10 @@ def fold(key, i):
     """The i-th key made from this one; None (evaluation: nothing is drawn) stays None.
 
     A key is a `np.random.SeedSequence` from which nothing is ever spawned, and whose numbers are drawn once.
+    ValueError for i of more than 32 bits, which would be read as two numbers.
     """
+    if not 0 <= i < 2**32:
+        raise ValueError(f"a key is folded with a number from 0 to 2**32 - 1, not {i}")
     return None if key is None else np.random.SeedSequence(key.entropy, spawn_key=(*key.spawn_key, i))
 
 

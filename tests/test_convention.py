@@ -324,3 +324,10 @@ def test_importing_the_package_is_cheap():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "minitransformer.ops.softmax" in loaded
     assert not {"numba", "scipy", "matplotlib", "tqdm", "safetensors", "threadpoolctl"} & set(loaded)
+
+
+@pytest.mark.parametrize("i", [-1, 2**32])
+def test_a_fold_of_more_than_one_word_is_refused(i):
+    """SeedSequence would read it as two words, and the key of another place would be the same."""
+    with pytest.raises(ValueError, match="from 0 to"):
+        fold(np.random.SeedSequence(0), i)

@@ -57,6 +57,11 @@ def program():
         return called
 
 
+def printable(text):
+    """The text as a terminal may show it: control characters, which could steer it, become a sign of their own."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def describe(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

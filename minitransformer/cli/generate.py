@@ -4,6 +4,8 @@ Each next token is drawn from what the model expects: --temperature sharpens (be
 --top-p and --min-p leave out what is unlikely, --greedy always takes the likeliest.
 """
 
+from . import printable
+
 HELP = "write text with a trained model"
 
 
@@ -58,9 +60,10 @@ def run(args):
             f"the newest {kept_when_full(context)} are read again, and those before them are forgotten",
             file=sys.stderr,
         )
+    shown = printable if sys.stdout.isatty() else str  # into a file or a pipe goes what was said, as it is
     print(args.prompt or "", end="", flush=True)
     for piece in pieces:
-        print(piece, end="", flush=True)
+        print(shown(piece), end="", flush=True)
     print(flush=True)
 
 

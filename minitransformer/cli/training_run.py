@@ -6,7 +6,7 @@ import signal
 import time
 from contextlib import contextmanager
 
-from . import program
+from . import printable, program
 
 
 def add_training_options(parser, settings_class, out):
@@ -122,7 +122,7 @@ def evaluation_line(event):
 
 def marked(text):
     """The lines that are not empty, each with a bar before it."""
-    return "\n".join(f"    │ {line.rstrip()}" for line in text.splitlines() if line.strip())
+    return "\n".join(f"    │ {line.rstrip()}" for line in printable(text).split("\n") if line.strip())
 
 
 def draw(run):

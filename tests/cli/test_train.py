@@ -113,3 +113,11 @@ def test_without_matplotlib(text, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert main(["train", "--text", text, "--out", "run", *TINY]) == 0
     assert "no loss.png: it takes matplotlib" in capsys.readouterr().out
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    from minitransformer.cli import printable
+    from minitransformer.cli.training_run import marked
+
+    assert printable("a\x1b[31m\tb\nc\x00é") == "a�[31m\tb\nc�é"
+    assert marked("one\x07\n\n two ") == "    │ one�\n    │  two"
