@@ -15,15 +15,27 @@ from .multi_head_attention import attend, keys_values, multi_head_attention, mul
 
 @block
 def post_norm_decoder_layer(
-    p, x, memory, *, n_heads, activation, mask=None, memory_mask=None, eps=1e-5, dropout_rate=0.0, key=None
+    p,
+    x,
+    memory,
+    *,
+    n_heads,
+    activation,
+    mask=None,
+    memory_mask=None,
+    eps=1e-5,
+    dropout_rate=0.0,
+    attention_dropout_rate=0.0,
+    key=None,
 ):
     """p: attention, norm1, cross_attention, norm2, feed_forward, norm3
 
     x (B, T, D)   memory (B, S, D)   ->   y (B, T, D)
 
     mask (B or 1, H or 1, T or 1, T) beside the causal one, memory_mask (B or 1, H or 1, T or 1, S): True = may attend
+    dropout_rate: of what each branch says   attention_dropout_rate: of the attentions' weights
     """
-    saved, drop = {}, {"n_heads": n_heads, "dropout_rate": dropout_rate}
+    saved, drop = {}, {"n_heads": n_heads, "dropout_rate": attention_dropout_rate}
     h, saved["attention"] = multi_head_attention(p["attention"], x, x, mask=mask, causal=True, key=fold(key, 0), **drop)
     h, saved["dropout1"] = dropout(h, rate=dropout_rate, key=fold(key, 1))
     x, saved["norm1"] = layer_norm(p["norm1"], x + h, eps=eps)
@@ -54,10 +66,10 @@ def post_norm_decoder_layer_backward(dy, saved):
     return dsum + dh + danswer, dmemory, g  # x was added, asked and answered: add
 
 
-def post_norm_decoder_layer_step(p, x, cache, *, n_heads, activation, eps=1e-5):
+def post_norm_decoder_layer_step(p, x, cache, *, n_heads, activation, mask=None, eps=1e-5):
     """`post_norm_decoder_layer` for the newest positions; `cache` (a CrossCache) holds what they look back on."""
     k, v = cache.extend(*keys_values(p["attention"], x, n_heads=n_heads))
-    x = layer_norm(p["norm1"], x + attend(p["attention"], x, k, v, n_heads=n_heads, causal=True), eps=eps)[0]
-    k, v, mask = cache.memory
-    x = layer_norm(p["norm2"], x + attend(p["cross_attention"], x, k, v, n_heads=n_heads, mask=mask), eps=eps)[0]
+    x = layer_norm(p["norm1"], x + attend(p["attention"], x, k, v, n_heads=n_heads, mask=mask, causal=True), eps=eps)[0]
+    k, v, memory_mask = cache.memory
+    x = layer_norm(p["norm2"], x + attend(p["cross_attention"], x, k, v, n_heads=n_heads, mask=memory_mask), eps=eps)[0]
     return layer_norm(p["norm3"], x + feed_forward(p["feed_forward"], x, activation=activation)[0], eps=eps)[0]

@@ -13,11 +13,26 @@ from .multi_head_attention import multi_head_attention, multi_head_attention_bac
 
 
 @block
-def post_norm_layer(p, x, *, n_heads, activation, mask=None, causal=False, eps=1e-5, dropout_rate=0.0, key=None):
-    """p: attention, norm1, feed_forward, norm2   x (B, T, D)   ->   y (B, T, D)"""
-    saved = {}
+def post_norm_layer(
+    p,
+    x,
+    *,
+    n_heads,
+    activation,
+    mask=None,
+    causal=False,
+    eps=1e-5,
+    dropout_rate=0.0,
+    attention_dropout_rate=0.0,
+    key=None,
+):
+    """p: attention, norm1, feed_forward, norm2   x (B, T, D)   ->   y (B, T, D)
+
+    dropout_rate: of what each branch says   attention_dropout_rate: of the attention's weights
+    """
+    saved, rate = {}, attention_dropout_rate
     h, saved["attention"] = multi_head_attention(
-        p["attention"], x, x, n_heads=n_heads, mask=mask, causal=causal, dropout_rate=dropout_rate, key=fold(key, 0)
+        p["attention"], x, x, n_heads=n_heads, mask=mask, causal=causal, dropout_rate=rate, key=fold(key, 0)
     )
     h, saved["dropout1"] = dropout(h, rate=dropout_rate, key=fold(key, 1))
     x, saved["norm1"] = layer_norm(p["norm1"], x + h, eps=eps)

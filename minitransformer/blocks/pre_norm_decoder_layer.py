@@ -15,15 +15,27 @@ from .multi_head_attention import attend, keys_values, multi_head_attention, mul
 
 @block
 def pre_norm_decoder_layer(
-    p, x, memory, *, n_heads, activation, mask=None, memory_mask=None, eps=1e-5, dropout_rate=0.0, key=None
+    p,
+    x,
+    memory,
+    *,
+    n_heads,
+    activation,
+    mask=None,
+    memory_mask=None,
+    eps=1e-5,
+    dropout_rate=0.0,
+    attention_dropout_rate=0.0,
+    key=None,
 ):
     """p: norm1, attention, norm2, cross_attention, norm3, feed_forward
 
     x (B, T, D)   memory (B, S, D)   ->   y (B, T, D)
 
     mask (B or 1, H or 1, T or 1, T) beside the causal one, memory_mask (B or 1, H or 1, T or 1, S): True = may attend
+    dropout_rate: of what each branch says   attention_dropout_rate: of the attentions' weights
     """
-    saved, drop = {}, {"n_heads": n_heads, "dropout_rate": dropout_rate}
+    saved, drop = {}, {"n_heads": n_heads, "dropout_rate": attention_dropout_rate}
     h, saved["norm1"] = layer_norm(p["norm1"], x, eps=eps)
     h, saved["attention"] = multi_head_attention(p["attention"], h, h, mask=mask, causal=True, key=fold(key, 0), **drop)
     h, saved["dropout1"] = dropout(h, rate=dropout_rate, key=fold(key, 1))
@@ -58,12 +70,12 @@ def pre_norm_decoder_layer_backward(dy, saved):
     return dx + dh, dmemory, g  # x ← x + h
 
 
-def pre_norm_decoder_layer_step(p, x, cache, *, n_heads, activation, eps=1e-5):
+def pre_norm_decoder_layer_step(p, x, cache, *, n_heads, activation, mask=None, eps=1e-5):
     """`pre_norm_decoder_layer` for the newest positions; `cache` (a CrossCache) holds what they look back on."""
     h = layer_norm(p["norm1"], x, eps=eps)[0]
     k, v = cache.extend(*keys_values(p["attention"], h, n_heads=n_heads))
-    x = x + attend(p["attention"], h, k, v, n_heads=n_heads, causal=True)
-    k, v, mask = cache.memory
+    x = x + attend(p["attention"], h, k, v, n_heads=n_heads, mask=mask, causal=True)
+    k, v, memory_mask = cache.memory
     h = layer_norm(p["norm2"], x, eps=eps)[0]
-    x = x + attend(p["cross_attention"], h, k, v, n_heads=n_heads, mask=mask)
+    x = x + attend(p["cross_attention"], h, k, v, n_heads=n_heads, mask=memory_mask)
     return x + feed_forward(p["feed_forward"], layer_norm(p["norm3"], x, eps=eps)[0], activation=activation)[0]

@@ -13,12 +13,27 @@ from .multi_head_attention import attend, keys_values, multi_head_attention, mul
 
 
 @block
-def pre_norm_layer(p, x, *, n_heads, activation, mask=None, causal=False, eps=1e-5, dropout_rate=0.0, key=None):
-    """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)"""
-    saved = {}
+def pre_norm_layer(
+    p,
+    x,
+    *,
+    n_heads,
+    activation,
+    mask=None,
+    causal=False,
+    eps=1e-5,
+    dropout_rate=0.0,
+    attention_dropout_rate=0.0,
+    key=None,
+):
+    """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)
+
+    dropout_rate: of what each branch says   attention_dropout_rate: of the attention's weights
+    """
+    saved, rate = {}, attention_dropout_rate
     h, saved["norm1"] = layer_norm(p["norm1"], x, eps=eps)
     h, saved["attention"] = multi_head_attention(
-        p["attention"], h, h, n_heads=n_heads, mask=mask, causal=causal, dropout_rate=dropout_rate, key=fold(key, 0)
+        p["attention"], h, h, n_heads=n_heads, mask=mask, causal=causal, dropout_rate=rate, key=fold(key, 0)
     )
     h, saved["dropout1"] = dropout(h, rate=dropout_rate, key=fold(key, 1))
     x = x + h

@@ -292,7 +292,8 @@ def layer_cases(draw, layer):
     zero = (f"p.{KEY_BIAS}",)
     static = {"n_heads": 2, "activation": gelu_tanh, "mask": draw.padding(B, T)}
     yield case(layer, p=p, x=x, zero=zero, effort=effort, static=static)
-    static = {"n_heads": 2, "activation": silu, "causal": True, "dropout_rate": 0.2, "key": draw.key(), "eps": 1e-3}
+    rates = {"dropout_rate": 0.2, "attention_dropout_rate": 0.3, "key": draw.key()}
+    static = {"n_heads": 2, "activation": silu, "causal": True, "eps": 1e-3, **rates}
     yield case(layer, p=p, x=x, zero=zero, effort=effort, static=static)
 
 
@@ -316,6 +317,7 @@ def decoder_layer_cases(draw, layer):
         "activation": silu,
         "memory_mask": draw.padding(B, S),
         "dropout_rate": 0.2,
+        "attention_dropout_rate": 0.3,
         "key": draw.key(),
     }
     yield case(layer, p=p, x=draw(B, T, D), memory=draw(B, S, D), zero=zero, effort=(3, 2), static=static)

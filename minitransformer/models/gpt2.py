@@ -102,6 +102,7 @@ class GPT2:
             mask=mask,
             causal=True,
             dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.dropout_rate,
         )
         h, saved["norm"] = layer_norm(p["norm"], h)
         logits, saved["head"] = linear(p["token"], h)  # (B,T,V), tied to the token embedding

@@ -193,13 +193,18 @@ class Transformer:
             for layer in p["decoder"]
         ]
 
-    def step(self, p, ids, caches):
-        """ids (B, T), the newest target tokens   ->   logits (B, V) of what follows the last; the caches grow by T"""
-        positions = caches[0].length + np.arange(ids.shape[1])
+    def step(self, p, ids, caches, *, positions=None, mask=None):
+        """ids (B, T), the newest target tokens   ->   logits (B, V) of what follows the last; the caches grow by T
+
+        positions (T) or (B, T) of the newest, by default those that follow what the caches hold
+        mask (B or 1, 1, T or 1, S) Boolean, beside the causal one, of all S target tokens that the caches then hold
+        """
+        if positions is None:
+            positions = caches[0].length + np.arange(ids.shape[1])
         h, _ = embedding(p[self.tables[1]], ids)
         h, _ = sinusoidal_positions(h * self.d_model**0.5, positions=positions)
         for p_layer, cache in zip(p["decoder"], caches, strict=True):
-            h = self.decoder_step(p_layer, h, cache, **self.settings)
+            h = self.decoder_step(p_layer, h, cache, mask=mask, **self.settings)
         return linear(p[self.tables[2]], self.last(p, h[:, -1]))[0]
 
     def last(self, p, h):

@@ -35,11 +35,12 @@ def test_feed_forward_by_hand(activation, rng):
     close(feed_forward(p, x, activation=activation)[0], expected)
 
 
-def by_hand(layer, p, x, key=None, rate=0.0, **static):
+def by_hand(layer, p, x, key=None, rate=0.0, attention_rate=0.0, **static):
     """The formula of the file, dropout at its three places."""
 
     def attention(h):
-        return multi_head_attention(p["attention"], h, h, n_heads=2, dropout_rate=rate, key=fold(key, 0), **static)[0]
+        how = {"n_heads": 2, "dropout_rate": attention_rate, "key": fold(key, 0)}
+        return multi_head_attention(p["attention"], h, h, **how, **static)[0]
 
     def network(h):
         return feed_forward(p["feed_forward"], h, activation=gelu_tanh)[0]
@@ -63,9 +64,11 @@ def test_a_layer_by_hand(layer, causal, rng):
     draw = Draw(rng)
     p, x, mask = draw.layer(6, 5), draw(3, 4, 6), draw.padding(3, 4)
     for more in ({}, {"key": draw.key()}):
-        expected = by_hand(layer, p, x, rate=0.3, mask=mask, causal=causal, **more)
-        static = {"n_heads": 2, "activation": gelu_tanh, "eps": 1e-3, "dropout_rate": 0.3}
-        close(layer(p, x, mask=mask, causal=causal, **static, **more)[0], expected)
+        for rate, attention_rate in ((0.3, 0.0), (0.0, 0.3), (0.3, 0.2)):
+            how = {"mask": mask, "causal": causal, **more}
+            expected = by_hand(layer, p, x, rate=rate, attention_rate=attention_rate, **how)
+            rates = {"dropout_rate": rate, "attention_dropout_rate": attention_rate}
+            close(layer(p, x, n_heads=2, activation=gelu_tanh, eps=1e-3, **rates, **how)[0], expected)
 
 
 def test_the_three_dropouts_of_a_layer_drop_different_things(rng):

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitransformer.decoding import Batch
+from minitransformer.models import PreNormTransformer, Transformer
 
-from .models import gpt2
+from .models import gpt2, transformer
 
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=5)
 
@@ -38,6 +39,27 @@ def test_a_row_of_a_batch_is_that_row_alone(lengths, seed):
             assert row.argmax() == expected.argmax()
         new = rng.integers(0, model.vocab_size, (len(texts), T))
         texts = [np.append(text, ids) for text, ids in zip(texts, new)]
+
+
+@pytest.mark.parametrize("kind", [Transformer, PreNormTransformer])
+@given(lengths=LENGTHS, seed=st.integers(0, 10**6))
+def test_a_row_of_answers_is_that_answer_alone(kind, lengths, seed):
+    """The same of a decoder: beginnings of answers of unequal lengths, each to a source of its own."""
+    model, p = transformer(kind)
+    rng = np.random.default_rng(seed)
+    targets, source = draw_prompts(rng, lengths, 7), rng.integers(0, 7, (len(lengths), 5))
+    mask = (np.arange(5) < rng.integers(1, 6, (len(lengths), 1)))[:, None, None]
+    batch = Batch(model, p, model.start(p, source, source_mask=mask, length=12), targets)
+    new = batch.prompts
+    for T in (1, 3, 0):
+        logits = batch.step(new)
+        for row, (answer, target) in enumerate(zip(logits, targets)):
+            here = slice(row, row + 1)
+            expected = model.forward(p, source[here], target[None], source_mask=mask[here])[0][0, -1]
+            assert np.ptp(expected) > 0.1
+            assert np.max(np.abs(answer - expected)) < 1e-11
+        new = rng.integers(0, 7, (len(targets), T))
+        targets = [np.append(target, ids) for target, ids in zip(targets, new)]
 
 
 @given(LENGTHS, st.data())

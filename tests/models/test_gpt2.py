@@ -119,7 +119,14 @@ def test_the_formula(p, rng):
         h = learned_positions(p["position"], embedding(p["token"], ids)[0])[0]
         h = dropout(h, rate=0.2, key=fold(key, 0))[0]
         h = SMALL.layers(
-            p["layers"], h, key=fold(key, 1), n_heads=2, activation=gelu_tanh, causal=True, dropout_rate=0.2
+            p["layers"],
+            h,
+            key=fold(key, 1),
+            n_heads=2,
+            activation=gelu_tanh,
+            causal=True,
+            dropout_rate=0.2,
+            attention_dropout_rate=0.2,
         )[0]
         h = layer_norm(p["norm"], h)[0]
         expected = linear({"weight": p["token"]["weight"]}, h)[0]

@@ -312,6 +312,18 @@ def test_dropout_is_on_with_a_key_and_only_then(model, rng):
     assert np.array_equal(evaluated, replace(model, dropout_rate=0.0).forward(p, source, target, key=key)[0])
 
 
+@every_model
+def test_dropout_falls_where_the_paper_puts_it(model, rng):
+    """Section 5.4: on the sums of embeddings and positions, on what each sub-layer says, and not on the weights."""
+    p, source, target = draw_p(model, rng), rng.integers(0, V, (2, 4)), rng.integers(0, W, (2, 5))
+    _, saved = model.forward(p, source, target, key=Draw(rng).key())
+    layers = [*saved["encoder"], *saved["decoder"]]
+    dropped = [part[name] for part in (saved["source"], saved["target"], *layers) for name in part if "dropout" in name]
+    assert [kept is not None for kept, _ in (part.values for part in dropped)] == [True] * (1 + 1 + 2 * 2 + 2 * 3)
+    attended = [layer[name]["attend"] for layer in layers for name in ("attention", "cross_attention") if name in layer]
+    assert [kept for *_, kept, _ in (part.values for part in attended)] == [None] * (2 + 2 * 2)
+
+
 # ------------------------------------------------------------------------------------------------- what cannot be
 
 

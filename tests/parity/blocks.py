@@ -75,7 +75,8 @@ def layer_names(p):
 
 
 def layer_twin(norm_first):
-    def layer(p, x, *, n_heads, activation, mask=None, causal=False, eps=1e-5, dropout_rate=0.0, key=None):
+    def layer(p, x, *, n_heads, activation, mask=None, causal=False, eps=1e-5, key=None, **rates):
+        dropout_rate = rates.get("dropout_rate", 0.0)
         handed = mask_for_module(x, x, mask, causal, n_heads)
         if key is None and handed is not None:
             module = nn.TransformerEncoderLayer(
@@ -98,7 +99,7 @@ def layer_twin(norm_first):
                 "n_heads": n_heads,
                 "mask": mask,
                 "causal": causal,
-                "dropout_rate": dropout_rate,
+                "dropout_rate": rates.get("attention_dropout_rate", 0.0),
                 "key": fold(key, 0),
             }
             h = twin(blocks.multi_head_attention)(p["attention"], h, h, **how)
@@ -122,7 +123,8 @@ twin_of(blocks.post_norm_layer)(layer_twin(norm_first=False))
 
 
 def decoder_layer_twin(norm_first):
-    def layer(p, x, memory, *, n_heads, activation, mask=None, memory_mask=None, eps=1e-5, dropout_rate=0.0, key=None):
+    def layer(p, x, memory, *, n_heads, activation, mask=None, memory_mask=None, eps=1e-5, key=None, **rates):
+        dropout_rate = rates.get("dropout_rate", 0.0)
         handed = mask_for_module(x, x, mask, True, n_heads)
         memory_handed = mask_for_module(x, memory, memory_mask, False, n_heads)
         if key is None and handed is not None and memory_handed is not None:
@@ -139,7 +141,7 @@ def decoder_layer_twin(norm_first):
             return call(module, layer_names(p), x, memory, tgt_mask=handed, memory_mask=memory_handed)
 
         def attend(name, i, h, memory, **how):
-            how |= {"n_heads": n_heads, "dropout_rate": dropout_rate, "key": fold(key, i)}
+            how |= {"n_heads": n_heads, "dropout_rate": rates.get("attention_dropout_rate", 0.0), "key": fold(key, i)}
             return twin(blocks.multi_head_attention)(p[name], h, memory, **how)
 
         branches = (

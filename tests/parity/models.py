@@ -82,6 +82,7 @@ def _(model):
             mask=mask,
             causal=True,
             dropout_rate=model.dropout_rate,
+            attention_dropout_rate=model.dropout_rate,
         )
         return twin(ops.linear)(p["token"], twin(ops.layer_norm)(p["norm"], h))
 

@@ -115,7 +115,7 @@ def heads_of_x(p, x, **static):
 
 
 def layer(thing):
-    return functools.partial(thing, n_heads=HEADS, activation=gelu_tanh)
+    return functools.partial(thing, n_heads=HEADS, activation=gelu_tanh, attention_dropout_rate=0.1)  # with a key
 
 
 def decoded_attention(p, x):
