@@ -1,11 +1,15 @@
-"""What the pages show that no hand wrote: the table of everything, the gradient checks, the pictures, the museum."""
+"""What the pages show that no hand wrote: tables from the code, the gradient checks, the pictures, the museum."""
 
 import sys
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pictures
 import registry
+import results
 
+from minitransformer.data import dates
 from minitransformer.gradcheck.report import report
 from tests.museum.page import museum_markdown
 
@@ -15,7 +19,10 @@ GENERATED = DOCS / "_generated"
 
 def everything(things):
     write(GENERATED / "things.md", table_of_things(things))
-    for name, svg in pictures.drawn():
+    write(GENERATED / "dates.md", table_of_dates())
+    for name in results.EXPERIMENTS:
+        write(GENERATED / f"{name}.md", results.table_of_runs(name))
+    for name, svg in pictures.drawn((*pictures.PICTURES, results.curves)):
         write(GENERATED / f"{name}.svg", svg)
     gradients = GENERATED / "gradients.md"
     if not newer_than_the_code(gradients):  # ten seconds
@@ -57,6 +64,16 @@ def summary(thing):
     """How the file that the thing is in begins."""
     paragraph = sys.modules[thing.__module__].__doc__.strip().split("\n\n")[0]
     return " ".join(paragraph.split()).replace("|", "\\|")
+
+
+def table_of_dates():
+    """Every format of the dates with what it makes of two days, and of the first with noise, spaces shown as ␣."""
+    shown, rng = [date(1994, 3, 1), date(2001, 8, 21)], np.random.default_rng(0)
+    rows = [f"| format | {' | '.join(map(dates.iso, shown))} | with noise |", "| --- | --- | --- | --- |"]
+    for name in dates.FORMATS:
+        written = [dates.write(name, day) for day in shown] + [dates.write(name, shown[0], rng).replace(" ", "␣")]
+        rows.append(f"| {name} | {' | '.join(f'`{text}`' for text in written)} |")
+    return "\n".join(rows) + "\n"
 
 
 def table_of_gradients():

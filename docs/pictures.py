@@ -117,7 +117,7 @@ def schedules():
     drawn = (
         ("warmup_cosine", warmup_cosine(peak=1e-3, end=1e-4, warmup=200, steps=2000), BLUE),
         ("warmup_linear", warmup_linear(peak=1e-3, end=1e-4, warmup=200, steps=2000), ORANGE),
-        ("inverse_square_root", inverse_square_root(d_model=5000, warmup=200), GREEN),
+        ("inverse_square_root", inverse_square_root(peak=1e-3, warmup=200), GREEN),
     )
     for name, rate, color in drawn:
         ax.plot(steps, [rate(step) for step in steps], color=color, label=name)
@@ -130,12 +130,12 @@ def schedules():
 PICTURES = (sinusoids, activations, gelu_difference, masks, layers, schedules)
 
 
-def drawn():
+def drawn(pictures=PICTURES):
     """(name, SVG) of every picture; the same bytes each time."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "minitransformer", "svg.fonttype": "path", "font.size": 9}):
-        for picture in PICTURES:
+        for picture in pictures:
             svg = io.BytesIO()
             picture().savefig(svg, format="svg", metadata={"Date": None})
             yield picture.__name__, svg.getvalue()

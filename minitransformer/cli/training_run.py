@@ -10,19 +10,25 @@ from . import printable, program
 
 
 def add_training_options(parser, settings_class, out):
+    """The options that were added."""
     from ..training.settings import options
 
-    parser.add_argument("--out", metavar="FOLDER", help=f"where the run goes (default: {out})")
-    parser.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
-    parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run")
-    parser.add_argument("--threads", type=int, default=available_cores(), help="threads (default: %(default)s)")
-    for setting in options(settings_class):
-        parser.add_argument(
-            flag(setting.name),
-            type=setting.type,
-            metavar={str: "NAME", int: "N", float: "X"}[setting.type],
-            help=f"{setting.metadata['meaning']} (default: {setting.default})",
-        )
+    add, threads = parser.add_argument, available_cores()
+    return [
+        add("--out", metavar="FOLDER", help=f"where the run goes (default: {out})"),
+        add("--resume", metavar="FOLDER", help="go on with the run in this folder"),
+        add("--overwrite", action="store_true", help="begin anew in a folder that holds a run"),
+        add("--threads", type=int, default=threads, metavar="N", help="threads (default: %(default)s)"),
+        *(
+            add(
+                flag(setting.name),
+                type=setting.type,
+                metavar={str: "NAME", int: "N", float: "X"}[setting.type],
+                help=f"{setting.metadata['meaning']} (default: {setting.default})",
+            )
+            for setting in options(settings_class)
+        ),
+    ]
 
 
 def flag(name):
@@ -77,6 +83,8 @@ def follow(run, threads):
 
     count = sum(leaf.size for _, leaf in leaves(run.training.p))
     say(f"{type(run.model).__name__} with {count:,} parameters on {run.task.about()}")
+    for note in run.task.notes:
+        say(f"note: {note}")
     begin, steps = time.perf_counter(), run.settings.steps
     with (
         asked_to_stop() as asked,
@@ -113,10 +121,11 @@ def follow(run, threads):
 
 
 def evaluation_line(event):
-    scores = "".join(f"   {name} {score:.4f}" for name, score in event.scores.items())
+    """The losses, and below them what else was measured."""
+    scores = "   ".join(f"{name.replace('_', ' ')} {score}" for name, score in event.scores.items())
     return (
         f"step {event.step:6,}   training loss {event.training_loss:.4f}   validation loss {event.validation_loss:.4f}"
-        f"{scores}   {event.tokens_per_second:,.0f} tokens/s"
+        f"   {event.tokens_per_second:,.0f} tokens/s" + (f"\n              {scores}" if scores else "")
     )
 
 

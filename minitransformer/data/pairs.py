@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..convention import generator
-
 START, END = "\x02", "\x03"  # ASCII's own start and end of text; no text that is to be translated holds them
 IGNORED = -100  # the target that does not count
 PADDING = 0  # any id would do: no query attends to padding, and no target behind the end counts
@@ -24,18 +22,28 @@ def read_pairs(path):
     ValueError, with the number of the line, where there is not one tab, nothing on one of its sides, START or END in
     the text, or a byte that is not UTF-8; and for an empty file. White space around a text stays as it is.
     """
-    lines = Path(path).read_bytes().removeprefix(BOM_UTF8).splitlines()  # of bytes: at \n, \r\n and \r alone
+    lines = lines_of(Path(path).read_bytes())
     if not lines:
         raise ValueError(f"{path} is empty")
     return [read_pair(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
-def read_pair(line, where):
+def lines_of(data):
+    """bytes of a file   ->   its lines, still bytes; only \\n, \\r\\n and \\r end one, nothing else of Unicode"""
+    return data.removeprefix(BOM_UTF8).splitlines()
+
+
+def decoded(line, where):
+    """bytes of a line   ->   text. ValueError where it is not UTF-8."""
     try:
-        texts = line.decode("utf-8").split("\t")
+        return line.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise ValueError(f"{where} is not UTF-8: byte {error.start + 1} of the line is {byte:#04x}") from None
+
+
+def read_pair(line, where):
+    texts = decoded(line, where).split("\t")
     if len(texts) != 2:
         raise ValueError(f"{where} has {len(texts) - 1 or 'no'} tabs, where one parts the source from the target")
     for text, side in zip(texts, ("source", "target")):
@@ -96,18 +104,3 @@ def check_ids(ids, there, start_id, end_id, side):
         rows = np.flatnonzero((there & (ids == id)).any(-1))
         if len(rows):
             raise ValueError(f"{side} {rows[0]} of the batch holds {id}, the id of {name}, which only collate may set")
-
-
-def bucketed(lengths, batch, key):
-    """lengths (N), of the sources   ->   [indices]: batches of similar lengths, every index once, all from the key
-
-    Which of equally long sources come together, and in what order the batches come, is chance. Where `batch` does not
-    divide N, the batch of the longest sources is smaller.
-    """
-    if batch < 1:
-        raise ValueError(f"a batch has at least 1 pair, not {batch}")
-    rng, lengths = generator(key), np.asarray(lengths)
-    order = rng.permutation(len(lengths))
-    order = order[np.argsort(lengths[order], kind="stable")]
-    batches = [order[i : i + batch] for i in range(0, len(order), batch)]
-    return [batches[i] for i in rng.permutation(len(batches))]

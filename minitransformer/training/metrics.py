@@ -47,6 +47,14 @@ def chrf(answers, references):
     return score("CHRF", answers, references)
 
 
+OF_SACREBLEU = {"BLEU": bleu, "chrF": chrf}
+
+
+def signatures():
+    """What a reader must know of each, by name; it does not depend on the texts. ImportError without sacrebleu."""
+    return {name: measure(["a"], ["a"]).signature for name, measure in OF_SACREBLEU.items()}
+
+
 def score(name, answers, references):
     check_lengths(answers, references)
     try:

@@ -94,6 +94,7 @@ class Run:
             "task": task.name,
             "settings": asdict(task.settings),
             "data": task.data,
+            "signatures": task.signatures,
             "machine": machine(),
         }
         self.tokens, self.seconds = 0, 0.0  # trained on since the last evaluation, and in what time

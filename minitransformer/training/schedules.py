@@ -25,7 +25,16 @@ def with_warmup(peak, warmup, steps, after):
     return rate
 
 
-def inverse_square_root(*, d_model, warmup, factor=1.0):
-    """factor · d_model^-½ · min(t^-½, t · warmup^-1½), t = step + 1 (Vaswani et al. 2017, equation 3)."""
+def inverse_square_root(*, peak, warmup):
+    """peak · min(t/u, √(u/t)), t = step + 1, u = warmup: up along a line, and down without an end.
+
+    Vaswani et al. 2017, equation 3, is d_model^-½ · min(t^-½, t · u^-1½); with u^-½ before the brackets it is this, of
+    the peak that `published_peak` gives.
+    """
     warmup = max(warmup, 1)
-    return lambda step: factor * d_model**-0.5 * min((step + 1) ** -0.5, (step + 1) * warmup**-1.5)
+    return lambda step: peak * min((step + 1) / warmup, (warmup / (step + 1)) ** 0.5)
+
+
+def published_peak(*, d_model, warmup):
+    """(d_model · warmup)^-½, the highest rate of Vaswani et al. 2017, equation 3."""
+    return (d_model * max(warmup, 1)) ** -0.5

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitransformer.data.pairs import END, START, bucketed, collate, collate_sources, read_pairs
+from minitransformer.data.pairs import END, START, collate, collate_sources, read_pairs
 
 START_ID, END_ID = 90, 91
 ids = st.lists(st.integers(0, 89), max_size=7)
@@ -123,42 +123,3 @@ def test_padding_is_no_mark():
     assert source.tolist() == [[5, 6], [5, 0]]
     assert target.tolist() == [[0, 7, 0], [0, 7, 8]]
     assert targets.tolist() == [[7, 1, -100], [7, 8, 1]]
-
-
-# --------------------------------------------------------------------------------------------------------- buckets
-
-
-@given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 9), st.integers(0, 2**32))
-def test_every_index_comes_once_among_its_like(lengths, batch, seed):
-    batches = bucketed(lengths, batch, np.random.SeedSequence(seed))
-    assert sorted(i for indices in batches for i in indices) == list(range(len(lengths)))
-    sizes = sorted(map(len, batches), reverse=True)
-    assert sizes[:-1] == [batch] * (len(sizes) - 1)
-    assert all(0 < size <= batch for size in sizes)
-    ranges = sorted((min(lengths[i] for i in indices), max(lengths[i] for i in indices)) for indices in batches)
-    assert all(high <= low for (_, high), (low, _) in zip(ranges, ranges[1:]))  # they share no length but at the edge
-
-
-def test_buckets_follow_from_the_key(rng):
-    lengths, key = rng.integers(5, 9, 400), np.random.SeedSequence(int(rng.integers(1000)))
-
-    def listed(key):
-        return [indices.tolist() for indices in bucketed(lengths, 16, key)]
-
-    assert listed(key) == listed(key)
-    other = listed(np.random.SeedSequence(2000))
-    assert {tuple(sorted(indices)) for indices in listed(key)} != {tuple(sorted(indices)) for indices in other}
-
-
-def test_buckets_come_in_no_order_of_length(rng):
-    key = np.random.SeedSequence(int(rng.integers(1000)))
-    lengths = np.arange(400)
-    firsts = [lengths[indices].min() for indices in bucketed(lengths, 8, key)]
-    assert firsts != sorted(firsts)
-    assert abs(np.corrcoef(firsts, np.arange(len(firsts)))[0, 1]) < 0.6
-
-
-@pytest.mark.parametrize("batch", [0, -3])
-def test_a_batch_of_nothing_is_refused(batch):
-    with pytest.raises(ValueError, match=f"at least 1 pair, not {batch}"):
-        bucketed([3, 4], batch, np.random.SeedSequence(0))

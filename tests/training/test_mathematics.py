@@ -11,7 +11,7 @@ from minitransformer.training.clipping import clip_by_global_norm
 from minitransformer.training.losses import next_token_loss
 from minitransformer.training.optimizer import AdamW, matrices
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient, workers
-from minitransformer.training.schedules import inverse_square_root, warmup_cosine, warmup_linear
+from minitransformer.training.schedules import inverse_square_root, published_peak, warmup_cosine, warmup_linear
 from minitransformer.trees import leaves, tree_map
 
 MODEL = GPT2(vocab_size=13, context_length=7, n_layers=2, n_heads=2, d_model=6, dropout_rate=0.0)
@@ -91,10 +91,19 @@ def test_no_warmup_and_a_run_of_one_step():
 
 
 def test_inverse_square_root_peaks_after_the_warmup():
-    rate = inverse_square_root(d_model=512, warmup=4000)
-    assert rate(3999) == pytest.approx((512 * 4000) ** -0.5)
-    assert max(range(20000), key=rate) == 3999
-    assert rate(15999) == pytest.approx(rate(3999) / 2) and rate(999) == pytest.approx(rate(3999) / 4)
+    rate = inverse_square_root(peak=0.3, warmup=4000)
+    assert rate(3999) == 0.3 and max(range(20000), key=rate) == 3999
+    assert rate(0) == pytest.approx(0.3 / 4000) and rate(999) == pytest.approx(0.3 / 4)
+    assert rate(15999) == pytest.approx(0.3 / 2) and rate(35999) == pytest.approx(0.3 / 3)
+    assert inverse_square_root(peak=0.3, warmup=0)(3) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(("d_model", "warmup"), [(512, 4000), (1024, 16000), (7, 1)])
+def test_with_the_published_peak_it_is_the_published_equation(d_model, warmup):
+    rate = inverse_square_root(peak=published_peak(d_model=d_model, warmup=warmup), warmup=warmup)
+    for t in (1, 2, 3999, 4000, 4001, 16000, 100000):
+        expected = d_model**-0.5 * min(t**-0.5, t * warmup**-1.5)  # Vaswani et al. 2017, equation 3
+        assert rate(t - 1) == pytest.approx(expected, rel=1e-12)
 
 
 # -------------------------------------------------------------------------------------------------------- clipping

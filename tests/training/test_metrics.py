@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from minitransformer.training.metrics import bleu, chrf, exact_match, token_accuracy
+from minitransformer.training.metrics import OF_SACREBLEU, bleu, chrf, exact_match, signatures, token_accuracy
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,15 @@ def test_sacrebleu_is_given_one_stream_of_references(sacrebleu, measure, name):
     assert sacrebleu == [(name, ["a b", "c"], [["a", "c d"]])]
 
 
+def test_signatures_are_known_before_there_is_an_answer(sacrebleu):
+    assert signatures() == {"BLEU": "signature of BLEU", "chrF": "signature of CHRF"}
+    assert OF_SACREBLEU == {"BLEU": bleu, "chrF": chrf}
+
+
 @pytest.mark.parametrize("measure", [bleu, chrf])
 def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch, measure):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(ImportError, match=r"take sacrebleu, which `pip install minitransformer\[translate\]` brings"):
         measure(["a"], ["a"])
+    with pytest.raises(ImportError, match="take sacrebleu"):
+        signatures()

@@ -7,7 +7,9 @@ the tokenizer and the model that are there are handed in, and the `data` that it
     pieces(key, i)          the pieces of the i-th batch of a step, from the step's key alone: arguments of the loss
     validation              the held-out batches
     scores(p, map)          what else is measured at an evaluation, by name
-    optimizer(), schedule() about(), sample(p, seed), next_command(folder): what people are shown
+    signatures              how, by the same name, where that is not plain: config.json keeps it
+    optimizer(), schedule()
+    about(), notes, sample(p, seed), next_command(folder)      what people are shown
 """
 
 from .text import TextSettings, TextTask

@@ -30,6 +30,7 @@ class TextTask:
 
     name = TextSettings.task
     settings_class = TextSettings
+    signatures, notes = {}, ()
 
     def __init__(self, settings, tokenizer=None, model=None, data=None):
         self.settings = settings

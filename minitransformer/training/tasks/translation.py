@@ -1,22 +1,30 @@
 """The task of saying the same in another way: a Transformer on pairs of texts, or on dates where no pairs are given."""
 
 import functools
+import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from ...convention import fold, generator
-from ...data import dates
 from ...data.fingerprint import fingerprint
-from ...data.pairs import END, START, collate, read_pairs
+from ...data.pairs import END, START, collate
 from ...decoding import decode
 from ...models import Transformer
 from ...tokenizers import TOKENIZERS
 from ..losses import translation_loss
+from ..metrics import OF_SACREBLEU, exact_match, signatures, token_accuracy
 from ..optimizer import AdamW
-from ..schedules import warmup_cosine
+from ..schedules import inverse_square_root, warmup_cosine
 from ..settings import Settings, option
+from .corpora import DateCorpus, FileCorpus
+
+SCHEDULES = {  # by name, each made from the settings
+    "cosine": lambda s: warmup_cosine(peak=s.learning_rate, end=s.final_learning_rate, warmup=s.warmup, steps=s.steps),
+    "inverse-square-root": lambda s: inverse_square_root(peak=s.learning_rate, warmup=s.warmup),
+}
+MOST_BYTES = 2**32  # of attention weights, in a piece of a batch
 
 
 @dataclass(frozen=True)
@@ -29,13 +37,21 @@ class TranslationSettings(Settings):
     inner: int = option(256, "width of the feed-forward networks", least=1)
     batch: int = option(96, "pairs a batch", least=1)
     steps: int = option(4000, "steps of the optimizer", least=1)
+    schedule: str = option("cosine", "cosine, or inverse-square-root as Vaswani et al. 2017 have it")
     warmup: int = option(200, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(2e-3, "the highest learning rate", above=0)
-    final_learning_rate: float = option(0.0, "the learning rate of the last step", least=0)
+    final_learning_rate: float = option(0.0, "the learning rate of the last step, of the cosine", least=0)
     beta2: float = option(0.98, "Adam's memory of its square", least=0)
     weight_decay: float = option(0.0, "AdamW's decay, of matrices only", least=0)
     label_smoothing: float = option(0.1, "how much of each target is spread over all", least=0)
     evaluate_every: int = option(500, "steps between evaluations, each with a checkpoint", least=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"unknown schedule {self.schedule!r}; there are: {', '.join(SCHEDULES)}")
+        if self.schedule != "cosine" and self.final_learning_rate:
+            raise ValueError(f"final_learning_rate is of the cosine: the schedule {self.schedule} has no last step")
 
 
 class TranslationTask:
@@ -59,54 +75,96 @@ class TranslationTask:
             dropout_rate=settings.dropout,
         )
         self.loss = translation_loss(self.model, label_smoothing=settings.label_smoothing)
-        held_out = [pair for pairs in self.corpus.held_out.values() for pair in pairs]
-        self.validation = [
-            self.collate(held_out[i : i + settings.batch]) for i in range(0, len(held_out), settings.batch)
-        ]
+        self.rows = -(-settings.batch // settings.pieces)  # that are side by side: in training, and so in evaluating
+        self.held_out = {  # by length, so that little is padding where they stand side by side
+            name: sorted(pairs, key=lambda pair: tokens(self.encode(pair)))
+            for name, pairs in self.corpus.held_out.items()
+        }
+        self.validation = [self.collate(piece) for pairs in self.held_out.values() for piece in self.batches(pairs)]
+        self.signatures, self.notes = {}, self.corpus.notes()
+        if settings.text:
+            self.check_memory()
+            try:  # of dates, exact match says all there is to say
+                self.signatures = signatures()
+                self.notes += [f"{name} is that of sacrebleu, {said}" for name, said in self.signatures.items()]
+            except ImportError as error:
+                self.notes.append(f"{error}; the other scores do without")
 
     def train_tokenizer(self):
         kind = TOKENIZERS[self.settings.tokenizer]
-        text = self.corpus.characters() + START + END
-        return kind.train(text, self.settings.vocab_size) if kind.name == "bpe" else kind.train(text)
+        if kind.name == "bpe":
+            return kind.train(self.corpus.text(), self.settings.vocab_size)
+        return kind.train(self.corpus.characters() + START + END)
+
+    def check_memory(self):
+        """ValueError where the longest pair is too long: better now than when it comes, in the middle of a run."""
+        pair = max(self.corpus.pairs, key=lambda pair: sum(map(len, pair)))
+        S, T = map(len, self.encode(pair))
+        attends = S * S + T * T + T * S  # the encoder and the decoder to themselves, the decoder to the encoder
+        needed = 4 * self.model.n_layers * self.model.n_heads * self.rows * attends
+        if needed > MOST_BYTES:
+            raise ValueError(
+                f"the longest pair, {pair[0][:20]!r}… of {S:,} and {T:,} tokens, takes {needed / 2**30:,.1f} GiB for "
+                f"attention weights, with {self.rows} like it side by side, more than {MOST_BYTES / 2**30:.0f} GiB: "
+                "leave it out, or lower --batch"
+            )
+
+    def batches(self, pairs):
+        return [pairs[i : i + self.rows] for i in range(0, len(pairs), self.rows)]
+
+    def encode(self, pair):
+        return tuple(self.tokenizer.encode(text) for text in pair)
 
     def collate(self, pairs):
-        encode = self.tokenizer.encode
-        return collate([(encode(source), encode(target)) for source, target in pairs], self.start_id, self.end_id)
+        return collate([self.encode(pair) for pair in pairs], self.start_id, self.end_id)
 
     def optimizer(self):
         betas = self.settings.beta1, self.settings.beta2
         return AdamW(betas=betas, eps=1e-9, weight_decay=self.settings.weight_decay)
 
     def schedule(self):
-        return warmup_cosine(
-            peak=self.settings.learning_rate,
-            end=self.settings.final_learning_rate,
-            warmup=self.settings.warmup,
-            steps=self.settings.steps,
-        )
+        return SCHEDULES[self.settings.schedule](self.settings)
 
     def pieces(self, key, i):
-        """The pieces of the i-th batch of a step, drawn from the step's key; in each, sources of similar length."""
-        pairs = sorted(self.corpus.draw(self.settings.batch, generator(fold(key, i))), key=lambda pair: len(pair[0]))
+        """The pieces of the i-th batch of a step, drawn from the step's key; in each, pairs of similar length."""
+        drawn = self.corpus.draw(self.settings.batch, generator(fold(key, i)))
+        pairs = sorted(map(self.encode, drawn), key=tokens)
         places = np.array_split(np.arange(len(pairs)), min(self.settings.pieces, len(pairs)))
-        return [self.collate(pairs[place[0] : place[-1] + 1]) for place in places]
+        return [collate(pairs[place[0] : place[-1] + 1], self.start_id, self.end_id) for place in places]
+
+    # ------------------------------------------------------------------------------------------------- how good it is
 
     def scores(self, p, map):
-        """The share of each held-out set that is answered exactly, greedily."""
-        return {name: round(self.exact(p, pairs, map), 4) for name, pairs in self.corpus.held_out.items()}
+        """Of what is held out: the share of tokens predicted, of texts answered exactly, and what sacrebleu says."""
+        scores = {"token_accuracy": round(token_accuracy(map(functools.partial(self.predict, p), self.validation)), 5)}
+        for name, pairs in self.held_out.items():
+            answers = self.answers(p, pairs, map)
+            references = [target for _, target in pairs]
+            scores[f"exact_match_{name.replace(' ', '_')}"] = round(exact_match(answers, references), 5)
+            for measure in self.signatures:
+                scores[measure] = round(OF_SACREBLEU[measure](answers, references).score, 2)
+        return scores
 
-    def exact(self, p, pairs, map):
-        pieces = [pairs[i : i + 256] for i in range(0, len(pairs), 256)]
-        answers = [answer for piece in map(functools.partial(self.answer, p), pieces) for answer in piece]
-        return float(np.mean([answer == target for answer, (_, target) in zip(answers, pairs, strict=True)]))
+    def predict(self, p, batch):
+        """The likeliest token at every place, each after the right ones, and the right one."""
+        source, source_mask, target, targets = batch
+        logits, _ = self.model.forward(p, source, target, source_mask=source_mask)  # (B,T,V)
+        return logits.argmax(-1), targets
+
+    def answers(self, p, pairs, map=map):
+        """What the model says, greedily, to the first of each pair."""
+        pieces = map(functools.partial(self.answer, p), self.batches(pairs))
+        return [answer for piece in pieces for answer in piece]
 
     def answer(self, p, pairs):
-        """What the model says, greedily, to the first of each pair."""
+        """The answers to one batch, none longer than its longest target and 8 tokens more."""
         source, source_mask, target, _ = self.collate(pairs)
-        longest = target.shape[1] + 8
+        longest = target.shape[1] - 1 + 8
         caches = self.model.start(p, source, source_mask=source_mask, length=longest)
         found = decode(self.model, p, caches, target[:, :1], max_tokens=longest, end=self.end_id)
         return [self.tokenizer.decode(ids) for ids in found]
+
+    # ------------------------------------------------------------------------------------------ what people are shown
 
     def about(self):
         return f"{self.corpus.about}, {self.tokenizer.vocab_size} tokens"
@@ -117,51 +175,10 @@ class TranslationTask:
         pairs = [pairs[i] for i in np.random.default_rng(seed).integers(0, len(pairs), number)]
         return "\n".join(f"{source.strip()}  →  {said}" for (source, _), said in zip(pairs, self.answer(p, pairs)))
 
-    @staticmethod
-    def next_command(folder):
-        return f'translate {folder} "the third of March, 1994"'
+    def next_command(self, folder):
+        return f"translate {folder} {shlex.quote(self.corpus.example)}"
 
 
-class DateCorpus:
-    """Dates of two centuries in every format; held out are pairs of format and day, and whole days."""
-
-    def __init__(self):
-        self.splits = dates.splits()
-        self.held_out = {
-            "unseen pairs": dates.texts(self.splits.held_out_pairs, np.random.default_rng(1)),
-            "unseen days": dates.texts(self.splits.held_out_days, np.random.default_rng(2)),
-        }
-        self.size = f"{len(self.splits.training)} pairs"
-        self.about = f"dates in {len(dates.FORMATS)} formats: {self.size}"
-
-    def draw(self, number, rng):
-        """So many pairs, with noise; both drawn from rng."""
-        return dates.texts(self.splits.training[rng.integers(0, len(self.splits.training), number)], rng)
-
-    def characters(self):
-        return dates.characters()
-
-    def contents(self):
-        """What a resumed run must find unchanged: the formats and the split, seen through what is held out."""
-        return repr(self.held_out) + self.size
-
-
-class FileCorpus:
-    """Pairs from files; the last tenth is held out."""
-
-    def __init__(self, paths):
-        pairs = [pair for path in paths for pair in read_pairs(path)]
-        cut_at = len(pairs) - max(len(pairs) // 10, 1)
-        self.training, self.held_out = pairs[:cut_at], {"held out": pairs[cut_at:]}
-        if not self.training:
-            raise ValueError("one pair is not enough: one is held out, and nothing is left to learn from")
-        self.size = f"{len(pairs)} pairs"
-        self.about = f"your pairs: {len(self.training):,} to learn from, {len(pairs) - cut_at:,} held out"
-
-    def draw(self, number, rng):
-        return [self.training[i] for i in rng.integers(0, len(self.training), number)]
-
-    def characters(self):
-        return "\n".join(side for pair in (*self.training, *self.held_out["held out"]) for side in pair)
-
-    contents = characters
+def tokens(pair):
+    """The length of an encoded pair, of both sides."""
+    return sum(map(len, pair))

@@ -1,0 +1,1 @@
+"""Known experiments, small enough to repeat: `python -m experiments.NAME`. What they found is in results/NAME.json."""

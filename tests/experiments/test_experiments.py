@@ -1,0 +1,106 @@
+"""The experiments learn what they say, here with one seed; all of them are what results/ says they were."""
+
+import numpy as np
+import pytest
+
+from experiments import addition, copy_task
+from experiments.results import SEEDS, read
+from minitransformer.training.loop import Training
+
+EXPERIMENTS = {"addition": addition, "copy_task": copy_task}
+each = pytest.mark.parametrize("name", EXPERIMENTS)
+
+
+@each
+def test_one_seed_learns(name):
+    """Of 1,000 that it never saw, at least 990 sums are right, and every sequence is copied exactly."""
+    run = EXPERIMENTS[name].learn(0)
+    assert run["held_out"] == 1000
+    assert run["right"] >= {"addition": 990, "copy_task": 1000}[name]
+
+
+@each
+def test_what_was_found_is_of_this_code(name):
+    """A change of a setting asks for the figures of the pages anew."""
+    module, found = EXPERIMENTS[name], read(name)
+    assert found["settings"] == as_json(module.SETTINGS)
+    assert [run["seed"] for run in found["runs"]] == list(SEEDS) == [0, 1, 2]
+    assert all(run["steps"] == module.SCHEDULE["steps"] for run in found["runs"])
+    assert all(run["right"] >= {"addition": 990, "copy_task": 1000}[name] for run in found["runs"])
+
+
+def as_json(settings):
+    return {name: as_json(part) if isinstance(part, dict) else listed(part) for name, part in settings.items()}
+
+
+def listed(part):
+    return list(part) if isinstance(part, tuple) else part
+
+
+@each
+def test_nothing_is_learnt_without_steps_in_the_right_direction(name, monkeypatch):
+    """What the exam says of a model that was never moved: it can fail."""
+    monkeypatch.setitem(EXPERIMENTS[name].SCHEDULE, "peak", 1e-12)
+    monkeypatch.setitem(EXPERIMENTS[name].SCHEDULE, "steps", 20)
+    assert EXPERIMENTS[name].learn(0)["right"] < 50
+
+
+@each
+def test_the_exam_follows_the_seed_and_not_the_threads(name, monkeypatch):
+    module = EXPERIMENTS[name]
+    monkeypatch.setitem(module.SCHEDULE, "steps", 20)
+    steps = []
+    real = Training.__init__
+    monkeypatch.setattr(Training, "__init__", lambda self, p, *rest: (real(self, p, *rest), steps.append(self))[0])
+    for seed, threads in ((1, 1), (1, 2), (2, 1)):
+        module.learn(seed, threads)
+    assert steps[0].losses == steps[1].losses != steps[2].losses
+
+
+# ------------------------------------------------------------------------------------------------------------ the data
+
+
+def test_every_sum_is_there_once_and_right():
+    sums = addition.every_sum()
+    a, b = sums[:, :2] @ [10, 1], sums[:, 2:4] @ [10, 1]
+    assert len(set(zip(a.tolist(), b.tolist()))) == 10_000
+    assert np.array_equal(a + b, sums[:, 4:] @ [1, 10, 100])
+    assert [8, 5, 5, 0, 5, 3, 1] in sums.tolist()  # as the docstring draws it
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_what_is_held_out_is_not_learnt(seed):
+    learnt, held_out = (set(map(tuple, part.tolist())) for part in addition.split(seed))
+    assert len(learnt) == 9000 and len(held_out) == 1000 and not learnt & held_out
+    assert held_out != set(map(tuple, addition.split(seed + 1)[1].tolist()))
+
+
+def test_only_the_answer_counts():
+    ids, targets = addition.examples(np.array([[8, 5, 5, 0, 5, 3, 1]]))
+    assert ids.tolist() == [[8, 5, 5, 0, 5, 3]]
+    assert targets.tolist() == [[-100, -100, -100, 5, 3, 1]]
+
+
+def test_mistakes_are_held_to_the_sum(monkeypatch):
+    """Not to the digits of the data: a wrong table would be learnt and found right."""
+    sums = np.array([[8, 5, 5, 0, 5, 3, 1], [0, 1, 0, 2, 3, 0, 0]])
+    said = [np.array([5, 3, 1]), np.array([4, 0, 0])]
+    monkeypatch.setattr(addition, "decode", lambda *args, **how: said)
+    assert addition.mistakes(addition.MODEL.init(np.random.default_rng(0)), sums) == ["1 + 2 = 4"]
+
+
+def test_sequences_to_copy():
+    symbols = copy_task.sequences(np.random.SeedSequence(0), 5000)
+    assert symbols.shape == (5000, 10) and (symbols[:, 0] == 1).all()
+    assert set(symbols[:, 1:].ravel().tolist()) == set(range(1, 11))
+    source, mask, target, targets = copy_task.examples(symbols[:3])
+    assert source is not target and mask.all() and mask.shape == (3, 1, 1, 10)
+    assert np.array_equal(target[:, 1:], targets[:, :-1]) and np.array_equal(targets, symbols[:3, 1:])
+
+
+def test_one_wrong_symbol_is_no_copy(monkeypatch):
+    symbols = copy_task.sequences(np.random.SeedSequence(0), 3)
+    said = symbols[:, 1:].copy()
+    said[1, 4] += 1
+    monkeypatch.setattr(copy_task, "decode", lambda *args, **how: list(said))
+    assert copy_task.right(copy_task.MODEL.init(np.random.default_rng(0)), symbols) == 2
