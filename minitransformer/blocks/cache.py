@@ -15,7 +15,7 @@ class Cache:
         """k, v (B, H, T, K) of the newest positions   ->   those of every position so far, (B, H, S, K)"""
         begin, end, room = self.length, self.length + k.shape[2], self.k.shape[2]
         if end > room:
-            raise ValueError(f"{end} positions do not fit a context of {room}")
+            raise ValueError(f"{end} positions do not fit a cache with room for {room}")
         expected = (*self.k.shape[:2], end - begin, self.k.shape[3])
         for part in (k, v):
             if part.shape != expected or part.dtype != self.k.dtype:

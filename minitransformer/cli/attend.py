@@ -55,44 +55,38 @@ def run(args):
 
 def read(model, p, tokenizer, text, target):
     """[Attention], and a title."""
+    from ..data.pairs import check_text, marks
     from ..decoding import decode
     from ..plots.attention import attention_in_pair, attention_in_text
 
-    ids = checked(tokenizer.encode(text), "the text")
     if not hasattr(model, "encode"):
+        ids = encoded(tokenizer, text, "the text")
         if target is not None:
             raise ValueError(f"a {type(model).__name__} has no --target: it reads one text")
         if len(ids) > model.context_length:
             raise ValueError(f"the text has {len(ids)} tokens, but the model's context {model.context_length}")
         return attention_in_text(model, p, tokenizer, ids), excerpt(text)
-    start_id, end_id = borders(tokenizer)
+    start_id, end_id = marks(tokenizer)
+    ids = encoded(tokenizer, check_text(text, "the text"), "the text")
     if target is None:
-        caches = model.start(p, ids[None], length=LONGEST_ANSWER + 1)
+        caches = model.start(p, ids[None], length=LONGEST_ANSWER)
         (target_ids,) = decode(model, p, caches, [[start_id]], max_tokens=LONGEST_ANSWER, end=end_id)
         if len(target_ids) == LONGEST_ANSWER:
             print(f"note: the model has not ended its answer after {LONGEST_ANSWER} tokens", file=sys.stderr)
     else:
-        target_ids = checked(tokenizer.encode(target), "the target")
+        target_ids = encoded(tokenizer, check_text(target, "the target"), "the target")
     attentions = attention_in_pair(model, p, tokenizer, ids, target_ids, start_id, end_id)
     return attentions, f"{excerpt(text)} → {excerpt(tokenizer.decode(target_ids))}"
 
 
-def checked(ids, what):
+def encoded(tokenizer, text, what):
+    try:
+        ids = tokenizer.encode(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     if not 0 < len(ids) <= MOST_TOKENS:
         raise ValueError(f"{what} has {len(ids)} tokens: 1 to {MOST_TOKENS} can be drawn")
     return ids
-
-
-def borders(tokenizer):
-    """The ids of START and END. ValueError where a tokenizer does not know them."""
-    from ..data.pairs import END, START
-
-    try:
-        return *tokenizer.encode(START), *tokenizer.encode(END)
-    except ValueError:
-        raise ValueError(
-            "the tokenizer does not know the start (U+0002) and the end (U+0003) of a text: it was not made for pairs"
-        ) from None
 
 
 def excerpt(text, length=60):

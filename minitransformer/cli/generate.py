@@ -36,6 +36,8 @@ def run(args):
     from ..training.checkpoint import load_model
 
     model, p, tokenizer = load_model(args.folder)
+    if not hasattr(model, "context_length"):
+        raise ValueError(f"{args.folder} holds a {type(model).__name__}, which goes on with no text: see `translate`")
     ids = prompt_ids(tokenizer, args.prompt)
     new_ids = generate(
         model,

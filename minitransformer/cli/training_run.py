@@ -115,7 +115,7 @@ def follow(run, threads):
         say(f"to go on: {program()} {command} --resume {shlex.quote(str(run.folder))}")
         return 130
     say(f"trained in {int(took // 60)} min {took % 60:.0f} s; the run is in {run.folder}")
-    say(f"next: {program()} {run.task.next_command(shlex.quote(str(run.folder)))}")
+    say(printable(f"next: {program()} {run.task.next_command(shlex.quote(str(run.folder)))}"))
     say("      (docs/ explains every part of it; Ctrl-C saves, and --resume FOLDER goes on)")
     return 0
 

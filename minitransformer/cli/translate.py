@@ -61,14 +61,14 @@ def refuse(args, options, where):
 def translate(args):
     from tqdm import tqdm
 
+    from ..data.pairs import marks
     from ..training.checkpoint import load_model
-    from .attend import borders
 
     width, n_best = beam_of(args)
     model, p, tokenizer = load_model(args.checkpoint)
     if not hasattr(model, "encode"):
         raise ValueError(f"{args.checkpoint} holds a {type(model).__name__}, which does not translate: see `generate`")
-    start_id, end_id = borders(tokenizer)
+    start_id, end_id = marks(tokenizer)
     texts = named_texts(args)
     sources = [read(tokenizer, text, where) for where, text in texts]
     check_memory(model, texts, sources, width, args.max_tokens)
@@ -163,8 +163,8 @@ def one_line(text):
 
 
 def weights_bytes(model, tokens):
-    """What a text's attention weights take while the encoder reads it: it keeps them, as it would for a backward."""
-    return 4 * model.n_layers * model.n_heads * tokens**2
+    """What a text's attention takes while a layer of the encoder reads it: scores and weights of every head."""
+    return 2 * 4 * model.n_heads * tokens**2
 
 
 def caches_bytes(model, tokens, width, max_tokens):

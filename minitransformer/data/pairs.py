@@ -16,6 +16,16 @@ IGNORED = -100  # the target that does not count
 PADDING = 0  # any id would do: no query attends to padding, and no target behind the end counts
 
 
+def marks(tokenizer):
+    """The ids of START and END. ValueError where a tokenizer does not know them."""
+    try:
+        return *tokenizer.encode(START), *tokenizer.encode(END)
+    except ValueError:
+        raise ValueError(
+            "the tokenizer does not know the start (U+0002) and the end (U+0003) of a text: it was not made for pairs"
+        ) from None
+
+
 def read_pairs(path):
     """A UTF-8 file of lines, each source, tab, target   ->   [(source, target)]
 
@@ -54,11 +64,12 @@ def read_pair(line, where):
 
 
 def check_text(text, what):
-    """ValueError where a text holds START or END, which only `collate` may set."""
+    """The text. ValueError where it holds START or END, which only `collate` may set."""
     for mark, name in ((START, "start"), (END, "end")):
         if mark in text:
             place = text.index(mark) + 1
             raise ValueError(f"{what} holds {mark!r}, which marks the {name} of a text, at character {place}")
+    return text
 
 
 # ------------------------------------------------------------------------------------------------------------ batches

@@ -22,6 +22,8 @@ import numpy as np
 from .batch import Batch, check_end, check_max_tokens
 from .sampling import log_probabilities
 
+MOST = 10  # of the length penalty; with a few more, no text is long enough, or short enough
+
 
 class Hypothesis(NamedTuple):
     """What follows the prompt, `end` left out (with max_tokens ids there was none), and its score."""
@@ -47,8 +49,8 @@ def beam_search(
         raise ValueError(f"the beam width must be at least 1 (greedy), not {width}")
     if not 1 <= n_best <= width:
         raise ValueError(f"n_best must be from 1 to the beam width of {width}, not {n_best}")
-    if not np.isfinite(length_penalty):
-        raise ValueError(f"the length penalty must be a number (0 is none), not {length_penalty}")
+    if not abs(length_penalty) <= MOST:
+        raise ValueError(f"the length penalty must be from -{MOST} to {MOST} (0 is none), not {length_penalty}")
     batch = Batch(model, p, caches, prompts)
     beams = [Beam(width, max_tokens, end, length_penalty, early_stopping, n_best) for _ in prompts]
     ids = batch.prompts

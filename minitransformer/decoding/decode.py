@@ -27,6 +27,8 @@ def decode(
     check_max_tokens(max_tokens)
     key = key_of(seed)
     batch = Batch(model, p, caches, prompts)
+    if row_numbers is not None and len(row_numbers) != len(prompts):
+        raise ValueError(f"{len(row_numbers)} row numbers for {len(prompts)} prompts")
     rngs = [generator(fold(key, int(n))) for n in (range(len(prompts)) if row_numbers is None else row_numbers)]
     texts = [list(prompt) for prompt in prompts]
     writing = np.arange(len(texts))  # which text each row of the batch writes

@@ -59,8 +59,8 @@ class Transformer:
     def __post_init__(self):
         for name in ("vocab_size", "n_layers", "n_heads", "d_model", "d_ff"):
             check_count(name, getattr(self, name))
-        if self.target_vocab_size is not None and self.target_vocab_size < 1:
-            raise ValueError(f"target_vocab_size must be at least 1, not {self.target_vocab_size}")
+        if self.target_vocab_size is not None:
+            check_count("target_vocab_size", self.target_vocab_size)
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
         if self.shared and self.target_vocab_size not in (None, self.vocab_size):
@@ -107,8 +107,9 @@ class Transformer:
     def forward(self, p, source, target, *, source_mask=None, key=None):
         """source (B, S), target (B, T) ids   ->   logits (B, T, V) of the token after each target
 
-        source_mask (B, 1, 1, S) Boolean, True = a token is there; the decoder looks back only, so padding behind a
-        target needs no mask, only targets that do not count.
+        source_mask (B, 1, 1, S) Boolean, True = a token is there; what is not stands behind what is, for positions
+        count from the beginning of a row. The decoder looks back only, so padding behind a target needs no mask, only
+        targets that do not count.
         """
         source_table, target_table, head_table = (p[name] for name in self.tables)
         saved = {}
@@ -132,9 +133,11 @@ class Transformer:
         return g
 
     def encode(self, p, source, source_mask=None):
-        """source (B, S)   ->   memory (B, S, D), for decoding"""
+        """source (B, S)   ->   memory (B, S, D), for decoding: layer by layer, and nothing is saved"""
         h, _ = self.embed(p[self.tables[0]], source, None)
-        return self.encoder(p, h, source_mask, None)[0]
+        for p_layer in p["encoder"]:
+            h, _ = self.encoder_layers.layer(p_layer, h, mask=source_mask, **self.settings)
+        return self.last(p, "encoder_norm", h)
 
     def embed(self, p, ids, key):
         """√D W[ids] + sinusoids, dropped: ids (B, T)   ->   h (B, T, D)"""
@@ -205,10 +208,10 @@ class Transformer:
         h, _ = sinusoidal_positions(h * self.d_model**0.5, positions=positions)
         for p_layer, cache in zip(p["decoder"], caches, strict=True):
             h = self.decoder_step(p_layer, h, cache, mask=mask, **self.settings)
-        return linear(p[self.tables[2]], self.last(p, h[:, -1]))[0]
+        return linear(p[self.tables[2]], self.last(p, "decoder_norm", h[:, -1]))[0]
 
-    def last(self, p, h):
-        """What happens to the decoder's output before the head: as published, nothing."""
+    def last(self, p, name, h):
+        """What becomes of the output of a stack: as published, nothing more."""
         return h
 
 
@@ -246,5 +249,5 @@ class PreNormTransformer(Transformer):
         dh, dmemory, g = super().decoder_backward(dh, saved)
         return dh, dmemory, g | {"decoder_norm": g_norm}
 
-    def last(self, p, h):
-        return layer_norm(p["decoder_norm"], h)[0]
+    def last(self, p, name, h):
+        return layer_norm(p[name], h)[0]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..convention import THINGS
-from ..files import LOCK, TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..tokenizers import load_tokenizer, tokenizer_json
 from ..trees import fill, leaves
 
@@ -79,14 +79,9 @@ def remove_leftovers(folder):
 
 
 def remove_checkpoints(folder):
-    """All checkpoints in a folder, whole or not, and then the folder if nothing else is in it."""
-    if not folder.is_dir():
-        return
+    """All checkpoints in a folder, whole or not; nothing else that may lie there, the lock least of all."""
     for path in folder.glob("step-*"):
         remove_folder(path)
-    (folder / LOCK).unlink(missing_ok=True)
-    if not any(folder.iterdir()) and not folder.is_symlink():
-        folder.rmdir()
 
 
 def is_complete(folder):

@@ -7,7 +7,7 @@ BLEU (Papineni et al. 2002) counts the n-grams of words that a translation share
 
 from typing import NamedTuple
 
-from ..ops import counted_targets
+from ..data.pairs import IGNORED
 
 
 class Score(NamedTuple):
@@ -30,8 +30,9 @@ def token_accuracy(batches):
     for predicted, targets in batches:
         if predicted.shape != targets.shape:
             raise ValueError(f"predicted has shape {predicted.shape}, targets {targets.shape}")
-        right += int((predicted == targets).sum())  # an ignored target is no id, so never predicted
-        counted += counted_targets(targets)
+        counts = targets != IGNORED
+        right += int(((predicted == targets) & counts).sum())
+        counted += int(counts.sum())
     if not counted:
         raise ValueError("there is no target that counts")
     return right / counted

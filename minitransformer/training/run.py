@@ -116,9 +116,11 @@ class Run:
         task = TASKS[settings.task](settings)
         p = task.model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
         run = cls(folder, task, Training(p, task.optimizer()))
-        run.clear()
-        run.save()
-        run.describe()
+        (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
+        with only_writer(folder / "checkpoint"):  # nobody's run is taken away while it is still going on
+            run.clear()
+            run.save()
+            run.describe()
         return run
 
     @classmethod
@@ -152,8 +154,9 @@ class Run:
             )
         run = cls(folder, task, Training(checkpoint.p, optimizer, about["step"], losses))
         run.saved = about["step"]
-        run.cut_metrics()
-        run.describe()
+        with only_writer(folder / "checkpoint"):  # whoever is still training there may be ahead of its checkpoint
+            run.cut_metrics()
+            run.describe()
         run.differences = {
             name: (machine_then.get(name), now) for name, now in machine().items() if machine_then.get(name) != now
         }

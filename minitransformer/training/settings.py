@@ -1,12 +1,13 @@
 """What a training run is asked for. Two runs of the same settings on the same text are the same run, bit for bit."""
 
+import math
 from dataclasses import dataclass, field, fields
 
 from ..tokenizers import TOKENIZERS
 
 
-def option(default, meaning, least=None, above=None):
-    return field(default=default, metadata={"meaning": meaning, "least": least, "above": above})
+def option(default, meaning, least=None, above=None, below=None):
+    return field(default=default, metadata={"meaning": meaning, "least": least, "above": above, "below": below})
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,27 @@ class Settings:
     pieces: int = option(4, "pieces that a batch is cut into, for the threads", least=1)
     steps: int = option(2000, "steps of the optimizer", least=1)
     warmup: int = option(100, "steps until the learning rate is reached", least=0)
-    learning_rate: float = option(1e-3, "the highest learning rate", above=0)
-    beta1: float = option(0.9, "Adam's memory of the gradient", least=0)
-    beta2: float = option(0.99, "Adam's memory of its square", least=0)
-    weight_decay: float = option(0.1, "AdamW's decay, of matrices only", least=0)
+    learning_rate: float = option(1e-3, "the highest learning rate", above=0, below=math.inf)
+    beta1: float = option(0.9, "Adam's memory of the gradient", least=0, below=1)
+    beta2: float = option(0.99, "Adam's memory of its square", least=0, below=1)
+    weight_decay: float = option(0.1, "AdamW's decay, of matrices only", least=0, below=math.inf)
     clip: float = option(1.0, "the longest gradient", above=0)
-    dropout: float = option(0.0, "dropout rate", least=0)
+    dropout: float = option(0.0, "dropout rate", least=0, below=1)
     seed: int = option(0, "what all randomness follows from", least=0)
     evaluate_every: int = option(250, "steps between evaluations, each with a checkpoint", least=1)
 
     def __post_init__(self):
         for setting in options(type(self)):
-            value, least, above = getattr(self, setting.name), setting.metadata["least"], setting.metadata["above"]
+            value = getattr(self, setting.name)
+            least, above, below = (setting.metadata[bound] for bound in ("least", "above", "below"))
             if type(value) is not setting.type and not (setting.type is float and type(value) is int):
                 raise ValueError(f"{setting.name} must be of type {setting.type.__name__}, not {value!r}")
             if least is not None and not value >= least:
                 raise ValueError(f"{setting.name} must be at least {least}, not {value}")
             if above is not None and not value > above:
                 raise ValueError(f"{setting.name} must be above {above}, not {value}")
-        for name in ("beta1", "beta2"):
-            if not getattr(self, name) < 1:
-                raise ValueError(f"{name} must be below 1, not {getattr(self, name)}")
+            if below is not None and not value < below:
+                raise ValueError(f"{setting.name} must be below {below}, not {value}")
         if self.tokenizer not in TOKENIZERS:
             raise ValueError(f"unknown tokenizer {self.tokenizer!r}; there are: {', '.join(TOKENIZERS)}")
 

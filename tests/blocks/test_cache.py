@@ -19,12 +19,12 @@ def test_it_grows_by_what_is_new(rng):
 def test_what_does_not_fit_leaves_it_as_it_was(rng):
     cache, (k, v) = Cache(2, 3, 6, 4, np.float64), positions(rng, 2, 5)
     cache.extend(k, v)
-    with pytest.raises(ValueError, match="7 positions do not fit a context of 6"):
+    with pytest.raises(ValueError, match="7 positions do not fit a cache with room for 6"):
         cache.extend(k[:, :, :2], v[:, :, :2])
     assert cache.length == 5
     k_all, v_all = cache.extend(k[:, :, :1], v[:, :, :1])  # the last room there is
     assert np.array_equal(k_all[:, :, :5], k) and np.array_equal(v_all[:, :, 5:], v[:, :, :1])
-    with pytest.raises(ValueError, match="7 positions do not fit a context of 6"):
+    with pytest.raises(ValueError, match="7 positions do not fit a cache with room for 6"):
         cache.extend(k[:, :, :1], v[:, :, :1])
 
 

@@ -106,6 +106,12 @@ def test_what_is_refused(folder, capsys, monkeypatch, words, message):
     assert sorted(path.name for path in folder.iterdir()) == sorted(MODELS)
 
 
+@pytest.mark.parametrize("words, what", [(["ab\x02c"], "the text"), (["abc", "--target", "a\x03"], "the target")])
+def test_no_text_holds_start_or_end(folder, capsys, words, what):
+    assert f"{what} holds " in fails(capsys, "Transformer", *words)
+    assert main(["attend", "GPT2", "ab\x02c"]) == 0  # to which it is a character like others
+
+
 def test_a_tokenizer_without_start_and_end_is_refused(folder, capsys):
     model = type(MODELS["Transformer"])(vocab_size=3, n_layers=1, n_heads=1, d_model=2, d_ff=2)
     save("plain", model, CharTokenizer("abc"))

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minitransformer import decoding
@@ -251,7 +251,7 @@ FILES = {
         (["run", "a", "--n-best", "-1"], "--n-best must be at least 1, not -1"),
         (["run", "a", "--max-tokens", "0"], "--max-tokens must be at least 1, not 0"),
         (["run", "a", "--n-best", "5", "--beam", "2"], "--n-best 5 takes a --beam of at least 5, not 2"),
-        (["run", "a", "--beam", "2", "--length-penalty", "nan"], "the length penalty must be a number"),
+        (["run", "a", "--beam", "2", "--length-penalty", "nan"], "the length penalty must be from -10 to 10"),
         (["run", "a", "--steps", "5"], "--steps: only with `translate train`"),
         (["run", "a", "--out", "new", "--schedule", "x"], "--out, --schedule: only with `translate train`"),
         (["run", "a", "--overwrite", "--pairs", "x"], "--pairs, --overwrite: only with `translate train`"),
@@ -300,12 +300,17 @@ def test_a_gpt_does_not_translate(tmp_path, monkeypatch, capsys):
     assert refused(capsys, "gpt", "to") == "gpt holds a GPT2, which does not translate: see `generate`"
 
 
+def test_a_translator_goes_on_with_no_text(trained, capsys):
+    assert main(["generate", trained, "--prompt", "a"]) == 1
+    assert f"{trained} holds a Transformer, which goes on with no text: see `translate`" in capsys.readouterr().err
+
+
 # -------------------------------------------------------------------------------------------------------------- memory
 
 
 def test_a_text_that_is_too_long(trained, tmp_path, capsys, monkeypatch):
-    """A layer of two heads keeps 2 · 4 bytes of weights for each pair of tokens: 900 of them leave 10 tokens."""
-    monkeypatch.setattr(translate, "MOST_BYTES", 900)
+    """Two heads have 2 · 4 bytes of scores and of weights for each pair of tokens: 1,800 leave 10 tokens."""
+    monkeypatch.setattr(translate, "MOST_BYTES", 1800)
     (tmp_path / "lines.txt").write_text("af x\nafafafafaf\n", encoding="utf-8")
     translates = ["translate", trained, "--max-tokens", "2", "--file", "lines.txt"]
     assert main(translates) == 0
@@ -329,8 +334,9 @@ def test_a_beam_that_is_too_wide(trained, capsys, monkeypatch):
 
 
 @given(
-    st.lists(st.integers(0, 40), min_size=1, max_size=200), st.integers(1, 4), st.integers(1, 20), st.integers(0, 10**6)
+    st.lists(st.integers(0, 40), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 20), st.integers(0, 10**6)
 )
+@example([3] * 20, 1, 2, 10**6)
 def test_batches_fit_into_memory(lengths, width, max_tokens, room):
     """In their order, all of them, no more side by side than there is room for; and no fewer."""
     model = Transformer(vocab_size=5, n_layers=3, n_heads=2, d_model=8, d_ff=8)
@@ -338,16 +344,17 @@ def test_batches_fit_into_memory(lengths, width, max_tokens, room):
 
     def cost(piece):
         S = max(map(len, piece))
-        return len(piece) * max(4 * 3 * 2 * S * S, 4 * 3 * 2 * 8 * (S + max_tokens) * width)
+        return len(piece) * max(2 * 4 * 2 * S * S, 4 * 3 * 2 * 8 * (S + max_tokens) * width)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translate, "MOST_BYTES", room)
+        patch.setattr(translate, "ROWS", 6)
         slices = list(translate.batches(model, sources, width, max_tokens))
     assert [place.start for place in slices] == [0, *(place.stop for place in slices[:-1])]
     assert slices[-1].stop == len(sources)
     for place in slices:
         piece = sources[place]
         assert len(piece) == 1 or cost(piece) <= room
-        assert len(piece) <= translate.ROWS
-        if place.stop < len(sources) and len(piece) < translate.ROWS:
+        assert len(piece) <= 6
+        if place.stop < len(sources) and len(piece) < 6:
             assert cost(sources[place.start : place.stop + 1]) > room

@@ -57,7 +57,7 @@ def test_a_row_of_answers_is_that_answer_alone(kind, lengths, seed):
             here = slice(row, row + 1)
             expected = model.forward(p, source[here], target[None], source_mask=mask[here])[0][0, -1]
             assert np.ptp(expected) > 0.1
-            assert np.max(np.abs(answer - expected)) < 1e-11
+            assert np.max(np.abs(answer - expected)) < 1e-12
         new = rng.integers(0, 7, (len(targets), T))
         targets = [np.append(target, ids) for target, ids in zip(targets, new)]
 

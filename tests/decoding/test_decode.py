@@ -217,3 +217,10 @@ def test_a_context_that_is_too_short_is_refused():
     assert len(run(model, p, [[1, 2, 3]], max_tokens=6, end=None)[0]) == 6  # the last is not read
     with pytest.raises(ValueError, match="outside the context of 8"):
         run(model, p, [[1, 2, 3]], max_tokens=7, end=None)
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [0, 1, 2]])
+def test_a_number_for_each_row(numbers):
+    model, p = gpt2(8)
+    with pytest.raises(ValueError, match=f"{len(numbers)} row numbers for 2 prompts"):
+        decode(model, p, model.start(p, 2), [[1], [2]], max_tokens=1, row_numbers=numbers)

@@ -78,7 +78,7 @@ def objects(source):
 def test_what_a_page_includes_is_there(page):
     for source, name in registry.includes(page):
         assert source.is_file(), f"{name_of(page)} includes {source}, which is not there"
-        assert name is None or name in objects(source), f"{name_of(page)} includes {name}, which is not in {source.name}"
+        assert name is None or name in objects(source), f"{name_of(page)}: {name} is not in {source.name}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLES.search(page.read_text("utf-8"))], ids=name_of)

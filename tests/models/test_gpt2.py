@@ -226,7 +226,7 @@ def test_a_step_beyond_the_context_changes_nothing(begin, more, p, rng):
     if begin:
         SMALL.step(p, ids[:, :begin], caches)
     with pytest.raises(
-        ValueError, match=f"outside the context of 9|{begin + more} positions do not fit a context of 9"
+        ValueError, match=f"outside the context of 9|{begin + more} positions do not fit a cache with room for 9"
     ):
         SMALL.step(p, rng.integers(0, 11, (2, more)), caches)
     assert [cache.length for cache in caches] == [begin, begin]

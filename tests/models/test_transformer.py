@@ -207,7 +207,7 @@ def test_a_step_beyond_the_room_changes_nothing(model, begin, more, rng):
     caches = model.start(p, source, length=5)
     if begin:
         model.step(p, target[:, :begin], caches)
-    with pytest.raises(ValueError, match=f"{begin + more} positions do not fit a context of 5"):
+    with pytest.raises(ValueError, match=f"{begin + more} positions do not fit a cache with room for 5"):
         model.step(p, target[:, begin:], caches)
     assert [cache.length for cache in caches] == [begin, begin]
     if begin < 5:

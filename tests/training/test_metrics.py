@@ -37,6 +37,11 @@ def test_token_accuracy_counts_tokens_not_batches():
     assert token_accuracy(iter([second, first, first])) == 6 / 9
 
 
+def test_what_does_not_count_is_not_right_either():
+    """A model that never says an id could say -100."""
+    assert token_accuracy([(np.array([[-100, -100, 3]]), np.array([[-100, 3, 3]]))]) == 1 / 2
+
+
 def test_token_accuracy_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"predicted has shape \(1, 2\), targets \(2, 2\)"):
         token_accuracy([(np.zeros((1, 2), int), np.zeros((2, 2), int))])

@@ -12,7 +12,7 @@ import pytest
 
 from minitransformer.files import TEMPORARY
 from minitransformer.training import checkpoint as checkpoints
-from minitransformer.training.run import Run
+from minitransformer.training.run import Evaluation, Run
 from minitransformer.training.tasks import TextSettings
 
 from .conftest import TINY, outcome
@@ -279,3 +279,23 @@ def test_a_lost_description_is_written_again(tmp_path, settings, finished):
     path.unlink()
     Run.resume(tmp_path / "finished")
     assert path.read_bytes() == before
+
+
+def test_a_run_that_is_going_on_is_not_overwritten(tmp_path, settings):
+    """Nor are its records cut by somebody who asks to resume it: both are refused before they touch anything."""
+    run = Run.start(tmp_path / "run", settings)
+    events = run.train()
+    while not isinstance(next(events), Evaluation):
+        pass
+    before = contents(tmp_path / "run")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+    for words in (["--out", "run", "--overwrite", "--text", settings.text[0], *flags], ["--resume", "run"]):
+        command = [sys.executable, "-m", "minitransformer", "train", *words]
+        child = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+        assert child.returncode == 1 and "another process is training" in child.stderr, child.stderr
+    assert contents(tmp_path / "run") == before
+    events.close()
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

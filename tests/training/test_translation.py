@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from minitransformer.data import dates
 from minitransformer.data.pairs import END, START
 from minitransformer.training import metrics
+from minitransformer.training.losses import translation_loss
 from minitransformer.training.run import Run
 from minitransformer.training.tasks import TranslationSettings, TranslationTask, translation
 from minitransformer.training.tasks.corpora import DateCorpus
@@ -118,8 +120,30 @@ def test_a_pair_that_memory_is_too_small_for_is_refused_at_once(settings, monkey
     monkeypatch.setattr(translation, "MOST_BYTES", 24 * 117)
     TranslationTask(settings)
     monkeypatch.setattr(translation, "MOST_BYTES", 24 * 117 - 1)
-    with pytest.raises(ValueError, match="the longest pair, 'abc'… of 3 and 9 tokens, takes .* lower --batch"):
+    with pytest.raises(ValueError, match="the pair 'abc'… of 3 and 9 tokens takes .* lower --batch"):
         TranslationTask(settings)
+
+
+def test_what_a_pair_takes_is_counted_in_tokens(settings, monkeypatch):
+    """With a BPE, a few rare characters are more tokens than many common ones."""
+    with open(settings.text[0], "w", encoding="utf-8") as file:
+        file.writelines(["abababababab\tababababab\n"] * 20 + ["☃⌚☂\tb\n"] + ["ab\ta\n"] * 5)
+    settings = replace(settings, tokenizer="bpe", vocab_size=262)
+    task = TranslationTask(settings)
+    common, rare = (task.needed(*map(len, task.encode(task.corpus.pairs[i]))) for i in (0, 20))
+    assert common < rare
+    monkeypatch.setattr(translation, "MOST_BYTES", rare - 1)
+    with pytest.raises(ValueError, match="the pair '☃"):
+        TranslationTask(settings)
+
+
+def test_it_trains_as_the_paper_does(settings):
+    """Section 5.3 and 5.4: Adam of 0.9, 0.98 and 1e-9, labels smoothed by 0.1; and the task asks its settings."""
+    task = TranslationTask(replace(settings, label_smoothing=0.3))
+    assert task.loss.label_smoothing == 0.3 and TranslationSettings().label_smoothing == 0.1
+    assert translation_loss(task.model).label_smoothing == 0.1
+    usual = TranslationTask(replace(settings, beta2=TranslationSettings().beta2)).optimizer()
+    assert (usual.betas, usual.eps) == ((0.9, 0.98), 1e-9)
 
 
 # ---------------------------------------------------------------------------------------------------------- tokenizers

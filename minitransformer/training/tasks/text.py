@@ -1,5 +1,6 @@
 """The task of going on with a text: a GPT-2 that predicts what comes next in it."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ class TextSettings(Settings):
 
     task: ClassVar = "text"
     context: int = option(64, "tokens that the model sees at once", least=1)
-    final_learning_rate: float = option(1e-4, "the learning rate of the last step", least=0)
+    final_learning_rate: float = option(1e-4, "the learning rate of the last step", least=0, below=math.inf)
 
 
 class TextTask:

@@ -1,6 +1,7 @@
 """The task of saying the same in another way: a Transformer on pairs of texts, or on dates where no pairs are given."""
 
 import functools
+import math
 import shlex
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...convention import fold, generator
 from ...data.fingerprint import fingerprint
-from ...data.pairs import END, START, collate
+from ...data.pairs import END, START, collate, marks
 from ...decoding import decode
 from ...models import Transformer
 from ...tokenizers import TOKENIZERS
@@ -37,13 +38,13 @@ class TranslationSettings(Settings):
     inner: int = option(256, "width of the feed-forward networks", least=1)
     batch: int = option(96, "pairs a batch", least=1)
     steps: int = option(4000, "steps of the optimizer", least=1)
-    schedule: str = option("cosine", "cosine, or inverse-square-root as Vaswani et al. 2017 have it")
+    schedule: str = option("cosine", "cosine, or inverse-square-root, which falls as in Vaswani et al. 2017")
     warmup: int = option(200, "steps until the learning rate is reached", least=0)
-    learning_rate: float = option(2e-3, "the highest learning rate", above=0)
-    final_learning_rate: float = option(0.0, "the learning rate of the last step, of the cosine", least=0)
-    beta2: float = option(0.98, "Adam's memory of its square", least=0)
-    weight_decay: float = option(0.0, "AdamW's decay, of matrices only", least=0)
-    label_smoothing: float = option(0.1, "how much of each target is spread over all", least=0)
+    learning_rate: float = option(2e-3, "the highest learning rate", above=0, below=math.inf)
+    final_learning_rate: float = option(0.0, "the last learning rate, of the cosine", least=0, below=math.inf)
+    beta2: float = option(0.98, "Adam's memory of its square", least=0, below=1)
+    weight_decay: float = option(0.0, "AdamW's decay, of matrices only", least=0, below=math.inf)
+    label_smoothing: float = option(0.1, "how much of each target is spread over all", least=0, below=1)
     evaluate_every: int = option(500, "steps between evaluations, each with a checkpoint", least=1)
 
     def __post_init__(self):
@@ -65,7 +66,7 @@ class TranslationTask:
         self.corpus = FileCorpus(settings.text) if settings.text else DateCorpus()
         self.data = fingerprint(self.corpus.contents(), self.corpus.size, data)
         self.tokenizer = tokenizer or self.train_tokenizer()
-        (self.start_id,), (self.end_id,) = self.tokenizer.encode(START), self.tokenizer.encode(END)
+        self.start_id, self.end_id = marks(self.tokenizer)
         self.model = model or Transformer(
             vocab_size=self.tokenizer.vocab_size,
             n_layers=settings.layers,
@@ -97,17 +98,22 @@ class TranslationTask:
         return kind.train(self.corpus.characters() + START + END)
 
     def check_memory(self):
-        """ValueError where the longest pair is too long: better now than when it comes, in the middle of a run."""
-        pair = max(self.corpus.pairs, key=lambda pair: sum(map(len, pair)))
-        S, T = map(len, self.encode(pair))
+        """ValueError for a pair that is too long: better now than when it comes, in the middle of a run."""
+        for pair in self.corpus.pairs:
+            if self.needed(*(len(text.encode()) for text in pair)) <= MOST_BYTES:
+                continue  # a token is at least a byte
+            S, T = map(len, self.encode(pair))
+            if (needed := self.needed(S, T)) > MOST_BYTES:
+                raise ValueError(
+                    f"the pair {pair[0][:20]!r}… of {S:,} and {T:,} tokens takes {needed / 2**30:,.1f} GiB for "
+                    f"attention weights, with {self.rows} like it side by side, more than {MOST_BYTES / 2**30:.0f} "
+                    "GiB: leave it out, or lower --batch"
+                )
+
+    def needed(self, S, T):
+        """Bytes for the attention weights of pairs of S and T tokens, as many as stand side by side."""
         attends = S * S + T * T + T * S  # the encoder and the decoder to themselves, the decoder to the encoder
-        needed = 4 * self.model.n_layers * self.model.n_heads * self.rows * attends
-        if needed > MOST_BYTES:
-            raise ValueError(
-                f"the longest pair, {pair[0][:20]!r}… of {S:,} and {T:,} tokens, takes {needed / 2**30:,.1f} GiB for "
-                f"attention weights, with {self.rows} like it side by side, more than {MOST_BYTES / 2**30:.0f} GiB: "
-                "leave it out, or lower --batch"
-            )
+        return 4 * self.model.n_layers * self.model.n_heads * self.rows * attends
 
     def batches(self, pairs):
         return [pairs[i : i + self.rows] for i in range(0, len(pairs), self.rows)]
@@ -176,7 +182,8 @@ class TranslationTask:
         return "\n".join(f"{source.strip()}  →  {said}" for (source, _), said in zip(pairs, self.answer(p, pairs)))
 
     def next_command(self, folder):
-        return f"translate {folder} {shlex.quote(self.corpus.example)}"
+        example = shlex.quote(self.corpus.example)
+        return f"translate {folder} {'-- ' if example.startswith('-') else ''}{example}"
 
 
 def tokens(pair):
