@@ -1,5 +1,6 @@
 """What the pages show that no hand wrote: tables from the code, the gradient checks, the pictures, the museum."""
 
+import json
 import sys
 from datetime import date
 from pathlib import Path
@@ -20,10 +21,11 @@ GENERATED = DOCS / "_generated"
 def everything(things):
     write(GENERATED / "things.md", table_of_things(things))
     write(GENERATED / "dates.md", table_of_dates())
-    for name in results.EXPERIMENTS:
-        write(GENERATED / f"{name}.md", results.table_of_runs(name))
-    for name, svg in pictures.drawn((*pictures.PICTURES, results.curves)):
+    write(GENERATED / "date_schedules.md", table_of_schedules())
+    for name, svg in pictures.drawn():
         write(GENERATED / f"{name}.svg", svg)
+    for name, content in results.everything():
+        write(GENERATED / name, content)
     gradients = GENERATED / "gradients.md"
     if not newer_than_the_code(gradients):  # ten seconds
         write(gradients, table_of_gradients())
@@ -88,3 +90,19 @@ def table_of_gradients():
 
 def figure(error):
     return "" if error is None else f"{error:.0e}"
+
+
+def table_of_schedules():
+    """How many dates are right, step by step, in one run of each schedule: from the metrics.jsonl of both."""
+    rows = ["| step | cosine: unseen pairs, days | inverse square root |", "| ---: | --- | --- |"]
+    runs = [metrics_of(f"dates_{name}") for name in ("cosine", "inverse_square_root")]
+    for records in zip(*runs, strict=True):
+        shares = [[100 * value for name, value in record.items() if "unseen" in name] for record in records]
+        said = " | ".join(", ".join(f"{share:.2f}" for share in each) + " %" for each in shares)
+        rows.append(f"| {records[0]['step']:,} | {said} |")
+    return "\n".join([*rows, ""])
+
+
+def metrics_of(name):
+    path = DOCS.parent / "experiments" / "results" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
