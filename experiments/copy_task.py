@@ -45,6 +45,18 @@ def sequences(key, number):
     return symbols
 
 
+def batch(seed, step):
+    """The sequences to learn from in a step."""
+    return sequences(fold(fold(np.random.SeedSequence(seed), SAMPLING), step), BATCH)
+
+
+def held_out(seed):
+    """The sequences of the exam: none that is learnt from. There are 10⁹, and still one or the other comes twice."""
+    learnt = {tuple(row) for step in range(SCHEDULE["steps"]) for row in batch(seed, step).tolist()}
+    drawn = sequences(fold(np.random.SeedSequence(seed), EXAM), HELD_OUT + 100)
+    return drawn[[tuple(row) not in learnt for row in drawn.tolist()]][:HELD_OUT]
+
+
 def examples(sequences):
     """What the loss takes: the source, all of it there; the target that the decoder reads, and what it should say."""
     everything = np.ones((len(sequences), 1, 1, LENGTH), bool)
@@ -69,14 +81,13 @@ def cross_attention(p, symbols):
 
 def learn(seed, threads=1, rate=None):
     """One run, from nothing to the exam; rate: of each step, by default along the cosine."""
-    root = np.random.SeedSequence(seed)
-    exam = sequences(fold(root, EXAM), HELD_OUT)
-    training = Training(MODEL.init(generator(fold(root, INIT))), AdamW(**OPTIMIZER))
+    exam, key = held_out(seed), fold(np.random.SeedSequence(seed), INIT)
+    training = Training(MODEL.init(generator(key)), AdamW(**OPTIMIZER))
     loss, rate, curve = translation_loss(MODEL, label_smoothing=0.0), rate or warmup_cosine(**SCHEDULE), []
     with workers(threads) as map:
         for step in tqdm(range(SCHEDULE["steps"]), desc=f"seed {seed}", unit="step", leave=False, disable=None):
-            batch = examples(sequences(fold(fold(root, SAMPLING), step), BATCH))
-            train_step(training, loss, cut(batch, PIECES), None, rate(step), clip=CLIP, map=map)
+            pieces = cut(examples(batch(seed, step)), PIECES)
+            train_step(training, loss, pieces, None, rate(step), clip=CLIP, map=map)
             if training.step % EXAM_EVERY == 0:
                 curve.append((training.step, right(training.p, exam)))
     found = {"right": curve[-1][1], "held_out": HELD_OUT, "steps": training.step, "curve": curve}

@@ -1,5 +1,10 @@
 """The experiments learn what they say, here with one seed; all of them are what results/ says they were."""
 
+import importlib
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -7,13 +12,15 @@ from experiments import addition, copy_task
 from experiments.results import SEEDS, read
 from minitransformer.training.loop import Training
 
+DOCS = Path(__file__).parents[2] / "docs"
 EXPERIMENTS = {"addition": addition, "copy_task": copy_task}
 each = pytest.mark.parametrize("name", EXPERIMENTS)
 
 
 @each
-def test_one_seed_learns(name):
+def test_one_seed_learns(name, monkeypatch):
     """Of 1,000 that it never saw, at least 990 sums are right, and every sequence is copied exactly."""
+    monkeypatch.setattr(EXPERIMENTS[name], "EXAM_EVERY", EXPERIMENTS[name].SCHEDULE["steps"])  # the last counts
     run = EXPERIMENTS[name].learn(0)
     assert run["held_out"] == 1000
     assert run["right"] >= {"addition": 990, "copy_task": 1000}[name]
@@ -30,11 +37,29 @@ def test_what_was_found_is_of_this_code(name):
 
 
 def as_json(settings):
-    return {name: as_json(part) if isinstance(part, dict) else listed(part) for name, part in settings.items()}
+    return json.loads(json.dumps(settings))
 
 
-def listed(part):
-    return list(part) if isinstance(part, tuple) else part
+def test_the_published_rate_is_another_run():
+    """As the page of the copy task says: with it no seed copies all, and nothing else was changed."""
+    found, falling = read("copy_task_published_rate"), read("copy_task")
+    assert found["settings"] == as_json(copy_task.SETTINGS | {"schedule": copy_task.PUBLISHED})
+    assert [run["seed"] for run in found["runs"]] == list(SEEDS)
+    for run, other in zip(found["runs"], falling["runs"], strict=True):
+        assert run["right"] < run["held_out"] == other["right"] and run["steps"] == other["steps"]
+        assert run["cross_attention"]["symbols"] == other["cross_attention"]["symbols"]
+
+
+def test_the_page_shows_what_was_found(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    results = importlib.import_module("results")
+    for name in (*EXPERIMENTS, "copy_task_published_rate"):
+        rows = [line for line in results.table_of_runs(read(name)).splitlines() if line[:3] in ("| 0", "| 1", "| 2")]
+        for row, run in zip(rows, read(name)["runs"], strict=True):
+            assert row.startswith(f"| {run['seed']} | {run['right']:,} of 1,000 | 400 |"), row
+    files = dict(results.everything())
+    assert all(ElementTree.fromstring(files[name]).tag.endswith("svg") for name in files if name.endswith(".svg"))
+    assert sum(name.endswith(".svg") for name in files) == 3
 
 
 @each
@@ -104,3 +129,19 @@ def test_one_wrong_symbol_is_no_copy(monkeypatch):
     said[1, 4] += 1
     monkeypatch.setattr(copy_task, "decode", lambda *args, **how: list(said))
     assert copy_task.right(copy_task.MODEL.init(np.random.default_rng(0)), symbols) == 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_to_be_copied_was_never_seen(seed):
+    exam = set(map(tuple, copy_task.held_out(seed).tolist()))
+    assert len(exam) == copy_task.HELD_OUT == 1000
+    for step in range(copy_task.SCHEDULE["steps"]):
+        assert exam.isdisjoint(map(tuple, copy_task.batch(seed, step).tolist()))
+
+
+def test_the_picture_is_of_the_model(rng):
+    p, symbols = copy_task.MODEL.init(rng), copy_task.sequences(np.random.SeedSequence(0), 1)[0]
+    found = copy_task.cross_attention(p, symbols)
+    weights = np.array(found["weights"])
+    assert found["symbols"] == symbols.tolist() and weights.shape == (2, 2, 9, 10)
+    assert np.abs(weights.sum(-1) - 1000).max() <= 5 and weights.std() > 0
