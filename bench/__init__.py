@@ -1,1 +1,1 @@
-"""Timings and sizes: `python -m bench.NAME`. They are measured, never tested."""
+"""Timings, side by side: reference NumPy, Numba kernels, PyTorch.  `python -m bench` says which there are."""

@@ -20,6 +20,7 @@ GENERATED = DOCS / "_generated"
 
 def everything(things):
     write(GENERATED / "things.md", table_of_things(things))
+    write(GENERATED / "kernels.md", table_of_kernels(things))
     write(GENERATED / "dates.md", table_of_dates())
     write(GENERATED / "date_schedules.md", table_of_schedules())
     for name, svg in pictures.drawn():
@@ -54,6 +55,25 @@ def table_of_things(things):
     return "\n".join(["```{table}", ":class: things", "", *rows, "```", ""])
 
 
+def table_of_kernels(things):
+    """For every operation that has kernels: its page, the page that shows them, and what their file says they are.
+
+    For a page that lies in docs/kernels/. RuntimeError where no page shows a kernel.
+    """
+    rows = ["| operation | kernel | what it is |", "| --- | --- | --- |"]
+    shown = {include.source: page for page in (DOCS / "kernels").glob("*.md") for include in registry.includes(page)}
+    for name, thing in sorted(things.items(), key=order):
+        for backend, (forward, _) in getattr(thing, "implementations", {}).items():
+            source = Path(sys.modules[forward.__module__].__file__).resolve()
+            if backend == "reference":
+                continue
+            if source not in shown:
+                raise RuntimeError(f"no page in docs/kernels shows {source}")
+            page = f"[{backend}]({shown[source].name})"
+            rows.append(f"| [`{name}`](../{registry.page_of(thing).as_posix()}) | {page} | {summary(forward)} |")
+    return "\n".join(["```{table}", ":class: things", "", *rows, "```", ""])
+
+
 def order(item):
     """Floor by floor, and by name."""
     name, thing = item
@@ -63,7 +83,7 @@ def order(item):
 
 
 def summary(thing):
-    """How the file that the thing is in begins."""
+    """How the file begins in which a thing or a function is."""
     paragraph = sys.modules[thing.__module__].__doc__.strip().split("\n\n")[0]
     return " ".join(paragraph.split()).replace("|", "\\|")
 

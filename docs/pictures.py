@@ -79,6 +79,38 @@ def masks():
     return made
 
 
+def tiles():
+    """What the kernel of attention computes under a causal mask, and what of that may be seen."""
+    from unittest import mock
+
+    from minitransformer.kernels.cpu import attention
+
+    made, axes = figure(7.6, 3.7, 2)
+    for ax, T in zip(axes, (20, 8)):
+        q, k = np.zeros((1, 1, 1, T, 1)), np.zeros((1, 1, 1, 20, 1))
+        allowed, shade = may_attend(q[0], 20, None, causal=True), np.full((T, 20), np.nan)
+        problem = attention.Problem(q, k, k, None, None, causal=True, rate=0.0, key=None)
+        with mock.patch.multiple(attention, QUERIES=4, KEYS=5):
+            computed = [(rows, columns) for rows, tiles in problem.tiles() for columns in tiles]
+        frame(ax, slice(0, T), slice(0, 20), GREY)
+        for rows, columns in computed:
+            shade[rows, columns] = allowed[rows, columns]
+            frame(ax, rows, columns, ORANGE)
+        ax.pcolormesh(shade, cmap="Blues", vmin=-0.25, vmax=1.4, edgecolors="white", linewidth=0.8)
+        ax.set(title=f"{T} queries, 20 keys", xlabel="key", ylabel="query", aspect="equal", anchor="N")
+        ax.set(xticks=range(0, 21, 5), yticks=range(0, T + 1, 4), xlim=(0, 20), ylim=(T, 0))
+        ax.title.set_fontsize(9)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    return made
+
+
+def frame(ax, rows, columns, color):
+    """A line around a part of a matrix."""
+    x, y = (columns.start, columns.stop), (rows.start, rows.stop)
+    ax.plot([x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=color, lw=1.3, clip_on=False)
+
+
 def layers():
     """The wiring of both layers, the stream from the bottom to the top."""
     made, axes = figure(6.4, 4.6, 2)
@@ -127,7 +159,7 @@ def schedules():
     return made
 
 
-PICTURES = (sinusoids, activations, gelu_difference, masks, layers, schedules)
+PICTURES = (sinusoids, activations, gelu_difference, masks, tiles, layers, schedules)
 
 
 def drawn(pictures=PICTURES):

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from minitransformer.convention import fold, generator
 from minitransformer.decoding import decode
 from minitransformer.models import GPT2
+from minitransformer.threads import workers
 from minitransformer.training.loop import Training, train_step
 from minitransformer.training.losses import next_token_loss
 from minitransformer.training.optimizer import AdamW
-from minitransformer.training.parallel import cut, workers
+from minitransformer.training.parallel import cut
 from minitransformer.training.schedules import warmup_cosine
 
 from .results import measure

@@ -19,10 +19,11 @@ from minitransformer.convention import fold, generator
 from minitransformer.decoding import decode
 from minitransformer.models import Transformer
 from minitransformer.plots.attention import attention_weights
+from minitransformer.threads import workers
 from minitransformer.training.loop import Training, train_step
 from minitransformer.training.losses import translation_loss
 from minitransformer.training.optimizer import AdamW
-from minitransformer.training.parallel import cut, workers
+from minitransformer.training.parallel import cut
 from minitransformer.training.schedules import inverse_square_root, published_peak, warmup_cosine
 
 from .results import measure

@@ -13,6 +13,7 @@ together, so that whatever must hold for every thing runs over `THINGS`.
 """
 
 import functools
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +21,24 @@ import numpy as np
 from .door import Shapes
 
 THINGS = {}  # the table of contents: every operation, block, combinator, loss and model by name
-BACKENDS = ("reference",)
+BACKENDS = {"reference": None, "cpu": "minitransformer.kernels.cpu"}  # and the module that brings its kernels
+KERNEL_DTYPES = (np.float32, np.float64)  # what kernels are made for; extended precision is the reference's
 _backend = "reference"  # one for the whole process, read at every forward
 
 
 def use_backend(name):
-    """Choose the implementation of every operation that has one under this name; the others stay plain NumPy."""
+    """Choose the implementation of every operation that has one under this name; the others stay plain NumPy.
+
+    The kernels are imported when they are first chosen. ValueError for a name that is none.
+    """
     global _backend
-    _backend = known_backend(name)
+    if BACKENDS[known_backend(name)] is not None:
+        import_module(BACKENDS[name])
+    _backend = name
+
+
+def current_backend():
+    return _backend
 
 
 def known_backend(name):
@@ -86,9 +97,9 @@ class Op(Block):
             self.implementations["reference"] = (self.__wrapped__, None)
 
     def __call__(self, *args, **static):
-        self.door(args, static)
+        dtype = self.door(args, static)
         static = {name: plain(value) for name, value in static.items()}
-        backend = _backend if _backend in self.implementations else "reference"
+        backend = _backend if _backend in self.implementations and dtype in (None, *KERNEL_DTYPES) else "reference"
         forward, _ = self.implementations[backend]
         if not self.gradient:
             return forward(*args, **static)

@@ -7,7 +7,7 @@ class Shapes:
     A specification is read left to right: a letter is a length that must be the same wherever the letter stands,
     `B|1` is that length or 1, `...` is any number of leading axes (the same everywhere), a number is itself.
     `int` or `bool` before the axes asks for that kind of array instead of a floating one; in brackets, the array
-    may be absent. All floating arrays of a call have one dtype: nothing is cast silently.
+    may be absent. All floating arrays of a call have one dtype, which is returned: nothing is cast silently.
     """
 
     def __init__(self, forward, shapes):
@@ -44,6 +44,7 @@ class Shapes:
                     raise TypeError(f"{self.name}: {name} is {array.dtype}, but {dtype[0]} is {dtype[1]}")
                 dtype = (name, array.dtype)
             self.fit(name, text, array.shape, axes, lengths)
+        return dtype and dtype[1]
 
     def fit(self, name, text, shape, axes, lengths):
         if axes and axes[0][0] == "...":

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from minitransformer import use_backend
+
 ALWAYS = {"deadline": None, "print_blob": True, "derandomize": False}
 settings.register_profile("fast", max_examples=20, **ALWAYS)
 settings.register_profile("thorough", max_examples=200, **ALWAYS)  # pytest --hypothesis-profile=thorough
 settings.load_profile("fast")
+
+
+@pytest.fixture(autouse=True)
+def reference():
+    """Every test begins with plain NumPy, whatever the one before chose."""
+    use_backend("reference")
 
 
 @pytest.fixture(params=range(3), ids="seed{}".format)

@@ -83,7 +83,7 @@ def test_everything_registered_is_described():
 @pytest.fixture
 def fake(monkeypatch):
     """A backend that has a softmax, of which each pass leaves its mark."""
-    monkeypatch.setattr(convention, "BACKENDS", ("reference", "fake"))
+    monkeypatch.setattr(convention, "BACKENDS", {"reference": None, "fake": None})
     monkeypatch.setattr(convention, "_backend", "reference")
     monkeypatch.setattr(softmax, "implementations", dict(softmax.implementations))
     softmax.implement("fake", lambda x: (x + 1, "what the fake saved"), lambda dy, saved: (dy, saved))
@@ -223,7 +223,8 @@ def test_the_door(name):
     specification, args, words = DOORS[name]
     door = Shapes(thing, specification)
     if not words:
-        assert door(args, {}) is None
+        floating = [array for array in args[1:] if getattr(array, "dtype", np.dtype(int)).kind == "f"]
+        assert door(args, {}) == (floating[0].dtype if floating else None)
         return
     with pytest.raises((ValueError, TypeError), match=re.escape(words)):
         door(args, {})
@@ -242,7 +243,7 @@ def test_the_door_looks_at_settings_too():
 
 PACKAGE = Path(minitransformer.__file__).parent
 FLOORS = (  # from the ground up; nothing knows what stands above it
-    {"convention", "door", "trees", "files"},
+    {"convention", "door", "trees", "files", "threads", "memory"},
     {"ops"},
     {"kernels"},
     {"blocks"},

@@ -1,4 +1,7 @@
-"""The command `minitransformer`: one file a subcommand, each with `HELP`, `arguments(parser)` and `run(args)`."""
+"""The command `minitransformer`: one file a subcommand, each with `HELP`, `arguments(parser)` and `run(args)`.
+
+A subcommand with `BACKEND` can be told which implementation computes: --backend, which that is the default of.
+"""
 
 import argparse
 import os
@@ -22,6 +25,13 @@ def main(argv=None):
         module = import_module(f".{name}", __package__)
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__.strip().split("\n\n")[0])
         module.arguments(command)
+        if hasattr(module, "BACKEND"):
+            command.add_argument(
+                "--backend",
+                default=module.BACKEND,
+                metavar="NAME",
+                help="cpu: Numba kernels; reference: plain NumPy (default: %(default)s)",
+            )
         command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     for name in ("stdout", "stderr"):
@@ -30,6 +40,7 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
+        choose_backend(getattr(args, "backend", "reference"))
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -42,6 +53,16 @@ def main(argv=None):
             raise
         print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
         return 1
+
+
+def choose_backend(name):
+    from ..convention import use_backend
+
+    use_backend(name)
+    if name == "cpu":
+        from ..kernels.cpu import announce_compilation
+
+        announce_compilation(lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def program():

@@ -7,6 +7,7 @@ Each next token is drawn from what the model expects: --temperature sharpens (be
 from . import printable
 
 HELP = "write text with a trained model"
+BACKEND = "cpu"
 
 
 def arguments(parser):

@@ -8,11 +8,11 @@ The exit status says the same as the table: 0 where all passed, 1 where one did 
 """
 
 HELP = "check every backward pass against finite differences"
+BACKEND = "reference"
 
 
 def arguments(parser):
     parser.add_argument("names", nargs="*", metavar="NAME", help="a registered name, or file.py:function")
-    parser.add_argument("--backend", default="reference", help="which implementation (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="what inputs and directions are drawn from")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -20,10 +20,8 @@ def arguments(parser):
 def run(args):
     import json
 
-    from ..convention import use_backend
     from ..gradcheck.report import report
 
-    use_backend(args.backend)
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {args.seed}")
     rows = report(args.names, args.seed)

@@ -6,6 +6,7 @@ The run goes into a folder. Ctrl-C saves a checkpoint; `--resume FOLDER` goes on
 from .training_run import add_training_options, train
 
 HELP = "train a GPT on text"
+BACKEND = "cpu"
 OUT = "runs/gpt2"
 
 

@@ -77,10 +77,12 @@ def follow(run, threads):
     """Train, and show how it goes."""
     from tqdm import tqdm
 
+    from ..memory import keep_freed_memory
     from ..training.loop import Diverged
     from ..training.run import Evaluation
     from ..trees import leaves
 
+    keep_freed_memory()
     count = sum(leaf.size for _, leaf in leaves(run.training.p))
     say(f"{type(run.model).__name__} with {count:,} parameters on {run.task.about()}")
     for note in run.task.notes:

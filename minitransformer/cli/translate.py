@@ -12,6 +12,7 @@ import sys
 from . import printable
 
 HELP = "translate with a Transformer, or train one"
+BACKEND = "cpu"
 OUT = "runs/dates"
 ROWS = 64  # texts translated side by side, at most
 MOST_BYTES = 2**29  # that a batch may take for its attention weights and what decoding remembers

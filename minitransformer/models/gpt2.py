@@ -116,8 +116,8 @@ class GPT2:
         dh, g["layers"] = self.layers.backward(dh, saved["layers"])
         dh = dropout_backward(dh, saved["dropout"])
         dtokens, g["position"] = learned_positions_backward(dh, saved["position"])
-        g_token = embedding_backward(dtokens, saved["token"])
-        g["token"] = {"weight": g_head["weight"] + g_token["weight"]}  # used twice: add
+        g["token"] = embedding_backward(dtokens, saved["token"])
+        g["token"]["weight"] += g_head["weight"]  # used twice: add
         return g
 
     def start(self, p, batch):

@@ -14,10 +14,19 @@ from ..convention import op
 
 
 @op(gradient=False, w="...", g="...", m="...", v="...")
-def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
-    """The new w, m, v of one leaf. All (...); t is the number of this step, from 1."""
+def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, factor=1.0, out=None):
+    """The new w, m, v of one leaf. All (...); t is the number of this step, from 1.
+
+    factor: what g is multiplied by first (clipping)   out: three arrays to write to, perhaps w, m and v themselves
+    """
+    g = g if factor == 1 else factor * g
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * (g * g)
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
-    return w - learning_rate * (weight_decay * w + m_hat / (np.sqrt(v_hat) + eps)), m, v
+    w = w - learning_rate * (weight_decay * w + m_hat / (np.sqrt(v_hat) + eps))
+    if out is None:
+        return w, m, v
+    for place, new in zip(out, (w, m, v), strict=True):
+        place[...] = new
+    return out

@@ -41,6 +41,12 @@ def may_attend(q, S, mask, causal):
     return lower if mask is None else lower & mask
 
 
+def check_groups(q, k):
+    H, G = q.shape[1], k.shape[1]
+    if G == 0 or H % G:
+        raise ValueError(f"attention: {H} query heads are not a multiple of {G} key/value heads")
+
+
 @op(q="B H T K", k="B G S K", v="B G S K", bias="[B|1 H|1 T|1 S|1]", mask="[bool B|1 H|1 T|1 S]")
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     """y = softmax(q kᵀ / √K + bias) v
@@ -48,9 +54,8 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     q (B, H, T, K)   k, v (B, G, S, K) with H a multiple of G   bias (B or 1, H or 1, T or 1, S or 1)
     mask Boolean, True = may attend, (B or 1, H or 1, T or 1, S)   ->   y (B, H, T, K)
     """
-    (_, H, _, K), (G, S) = q.shape, k.shape[1:3]
-    if H % G:
-        raise ValueError(f"attention: {H} query heads are not a multiple of {G} key/value heads")
+    check_groups(q, k)
+    (_, H, _, K), S = q.shape, k.shape[2]
     scale = K**-0.5
     k_all, v_all = repeat_heads(k, H), repeat_heads(v, H)  # (B,H,S,K)
     scores = q @ k_all.swapaxes(-1, -2) * scale  # (B,H,T,S)

@@ -23,23 +23,32 @@ def counted_targets(targets, ignore_index=-100):
     return int((targets != ignore_index).sum())
 
 
+def check_smoothing(label_smoothing):
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
+
+
+def checked_targets(targets, vocab_size, ignore_index):
+    """ids, with 0 where none counts; where one counts; and the N of the mean, at least 1"""
+    counted = targets != ignore_index
+    ids = np.where(counted, targets, 0)
+    check_ids(ids, vocab_size, "targets")
+    return ids, counted, max(int(counted.sum()), 1)
+
+
 @op(logits="... V", targets="int ...")
 def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     """loss = mean over the targets that count of -Σ t log softmax(logits)
 
     logits (..., V)   targets (...) integers in 0 ... V - 1, or `ignore_index`   ->   loss, a number
     """
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
-    counted = targets != ignore_index
-    ids = np.where(counted, targets, 0)
-    check_ids(ids, logits.shape[-1], "targets")
+    check_smoothing(label_smoothing)
+    ids, counted, n = checked_targets(targets, logits.shape[-1], ignore_index)
     shifted = logits - logits.max(-1, keepdims=True)
     logp = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))  # (..., V)
     nll = -np.take_along_axis(logp, ids[..., None], -1)[..., 0]  # (...)
     if label_smoothing:
         nll = (1 - label_smoothing) * nll - label_smoothing * logp.mean(-1)
-    n = max(counted_targets(targets, ignore_index), 1)
     return np.where(counted, nll, 0).sum() / n, (logp, ids, counted, n, label_smoothing)
 
 

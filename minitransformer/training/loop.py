@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clipping import clip_by_global_norm
+from .clipping import clipping_factor
 from .parallel import value_and_gradient
 
 
@@ -29,10 +29,10 @@ class Training:
 def train_step(training, loss, pieces, keys, learning_rate, *, clip, map=map):
     """One step of the optimizer on one batch (in pieces); returns the loss."""
     value, g = value_and_gradient(loss, training.p, pieces, keys, map)
-    g, norm = clip_by_global_norm(g, clip)
+    factor, norm = clipping_factor(g, clip)
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise Diverged(f"step {training.step + 1}: the loss is {value} and the length of its gradient {norm}")
-    training.optimizer.step(training.p, g, learning_rate)
+    training.optimizer.step(training.p, g, learning_rate, factor)
     training.step += 1
     training.losses.append(value)
     return value

@@ -6,6 +6,7 @@ It walks the gradients by name and asks for nothing else, so that a parameter wi
 import numpy as np
 
 from ..ops import adamw
+from ..threads import spread
 from ..trees import fill, leaves
 
 
@@ -25,25 +26,34 @@ class AdamW:
         self.t = 0  # steps so far
         self.m, self.v = {}, {}  # the moments by path, zero before the first step
 
-    def step(self, p, g, learning_rate):
-        """Move every parameter in p that has a gradient in g, in place."""
+    def step(self, p, g, learning_rate, factor=1.0):
+        """Move every parameter in p that has a gradient in g, in place; factor: what g is multiplied by (clipping)."""
         self.t += 1
-        parameters = dict(leaves(p))
-        for path, gradient in leaves(g):
-            w = parameters[path]
-            m, v = self.m.get(path), self.v.get(path)
-            w[...], self.m[path], self.v[path] = adamw(
+        parameters, gradients = dict(leaves(p)), leaves(g)
+        for path, _ in gradients:
+            for moments in (self.m, self.v):
+                if path not in moments:
+                    moments[path] = np.zeros_like(parameters[path])
+
+        def move(leaf):
+            path, gradient = leaf
+            w, m, v = parameters[path], self.m[path], self.v[path]
+            adamw(
                 w,
                 gradient,
-                np.zeros_like(w) if m is None else m,
-                np.zeros_like(w) if v is None else v,
+                m,
+                v,
                 t=self.t,
                 learning_rate=float(learning_rate),
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 eps=self.eps,
                 weight_decay=self.weight_decay if self.decays(path, w) else 0.0,
+                factor=factor,
+                out=(w, m, v),
             )
+
+        spread(move, gradients)
 
     def arrays(self):
         """The moments by name, `m.PATH` and `v.PATH`: what a checkpoint keeps, beside the number of steps."""

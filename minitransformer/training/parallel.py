@@ -7,25 +7,10 @@ means would be another loss. Pieces are added in their order and BLAS has one th
 bits for any number of threads: how a batch is cut is a setting, how many work on it is not.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-
 import numpy as np
 
-from ..trees import tree_map
-
-
-@contextmanager
-def workers(threads):
-    """A `map` over this many threads. Inside, BLAS has one thread: two pools on the same cores ruin each other."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        if threads == 1:
-            yield map
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                yield pool.map
+from ..threads import spread
+from ..trees import leaves
 
 
 def cut(batch, n_pieces):
@@ -51,8 +36,17 @@ def value_and_gradient(loss, p, pieces, keys=None, map=map):
     total, g = 0.0, None
     for value, g_piece in map(one, pieces, shares, keys or [None] * len(pieces)):
         total += value
-        g = g_piece if g is None else tree_map(np.add, g, g_piece)
+        g = g_piece if g is None else add_to(g, g_piece)
     return total, g
+
+
+def add_to(g, more):
+    """g + more, in the memory of g: every array of a backward is fresh, and nobody else has this one."""
+    spread(
+        lambda pair: np.add(*pair, out=pair[0]),
+        [(a, b) for (_, a), (_, b) in zip(leaves(g), leaves(more), strict=True)],
+    )
+    return g
 
 
 def mean_loss(loss, p, pieces, map=map):

@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..convention import fold
+from ..convention import current_backend, fold
 from ..files import TEMPORARY, only_writer, sync_folder, to_json, write_atomically
+from ..threads import workers
 from ..trees import leaves
 from .checkpoint import complete_checkpoints, load_checkpoint, remove_checkpoints, save_checkpoint
 from .loop import Diverged, Training, train_step
-from .parallel import mean_loss, workers
+from .parallel import mean_loss
 from .tasks import TASKS
 
 FILES = ("config.json", "metrics.jsonl", "loss.png")  # what a run leaves beside its checkpoints
@@ -73,6 +74,7 @@ def machine():
     from .. import __version__
 
     return {
+        "backend": current_backend(),
         "minitransformer": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -40,7 +40,7 @@ def test_a_run_folder(text, tmp_path, capsys):
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["configuration"]["d_model"] == 8 and config["settings"]["seed"] == 0
     assert (
-        set(config["machine"]) == {"minitransformer", "python", "numpy", "blas", "platform"}
+        set(config["machine"]) == {"backend", "minitransformer", "python", "numpy", "blas", "platform"}
         and config["machine"]["blas"]
     )
     assert len(config["data"]["sha256"]) == 64
@@ -122,3 +122,21 @@ def test_control_characters_do_not_reach_the_terminal():
 
     assert printable("a\x1b[31m\tb\nc\x00é") == "a�[31m\tb\nc�é"
     assert marked("one\x07\n\n two ") == "    │ one�\n    │  two"
+
+
+def test_the_backend_is_a_choice_and_part_of_the_run(text, tmp_path, capsys):
+    """Kernels where nothing is said; a run that goes on with another implementation says so."""
+    assert main(["train", "--text", text, "--out", "run", *TINY]) == 0
+    assert main(["train", "--text", text, "--out", "plain", "--backend", "reference", *TINY]) == 0
+    machines = [
+        json.loads((tmp_path / name / "config.json").read_text("utf-8"))["machine"] for name in ("run", "plain")
+    ]
+    assert [machine["backend"] for machine in machines] == ["cpu", "reference"]
+    losses = [
+        json.loads((tmp_path / name / "metrics.jsonl").read_text("utf-8").splitlines()[-1]) for name in ("run", "plain")
+    ]
+    assert losses[0]["validation_loss"] == pytest.approx(losses[1]["validation_loss"], rel=1e-5)
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "--backend", "reference"]) == 0
+    assert "note: backend was cpu, is reference" in capsys.readouterr().out
+    assert "unknown backend 'abacus'; there are: reference, cpu" in fails(capsys, "train", "--backend", "abacus")

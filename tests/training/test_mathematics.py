@@ -7,10 +7,11 @@ import pytest
 
 from minitransformer.convention import fold
 from minitransformer.models import GPT2
+from minitransformer.threads import workers
 from minitransformer.training.clipping import clip_by_global_norm
 from minitransformer.training.losses import next_token_loss
 from minitransformer.training.optimizer import AdamW, matrices
-from minitransformer.training.parallel import cut, mean_loss, value_and_gradient, workers
+from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
 from minitransformer.training.schedules import inverse_square_root, published_peak, warmup_cosine, warmup_linear
 from minitransformer.trees import leaves, tree_map
 

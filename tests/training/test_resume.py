@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from minitransformer import use_backend
 from minitransformer.files import TEMPORARY
 from minitransformer.training import checkpoint as checkpoints
 from minitransformer.training.run import Evaluation, Run
@@ -193,7 +194,9 @@ def test_interrupted_by_the_signal(tmp_path, text):
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130, err
     assert "train --resume run" in out and "Traceback" not in err
+    use_backend("cpu")  # as the command does
     run = Run.resume(tmp_path / "run")
+    assert "backend" not in run.differences
     assert f"saved at step {run.training.step:,}" in out and 0 < run.training.step < 3000
     stop = run.training.step + 7
     stop_after(run, stop, save=False)

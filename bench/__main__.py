@@ -1,0 +1,111 @@
+"""python -m bench WHAT [SIZE ...]: reference NumPy, Numba kernels and PyTorch, side by side.
+
+Every contender runs in a process of its own, is held to the reference before it is timed, and takes its turn, round
+after round. Printed are medians over the rounds with their spread, the share of what this machine can do at best
+(measured in the same run), and how much memory was needed beyond the inputs. Let nothing else run meanwhile.
+"""
+
+import argparse
+import sys
+from datetime import date
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from minitransformer.files import to_json, write_atomically
+
+from .compare import compare
+from .machine import machine, measured_floor
+
+BENCHMARKS = ("step", "attention", "decoding", "operation", "block")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n", 1)[1])
+    parser.add_argument("what", choices=BENCHMARKS)
+    parser.add_argument("sizes", nargs="*", metavar="SIZE", help="default: all of them")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="default: %(default)s, at least 5")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, metavar="X", help="of timing a round (default: %(default)s)"
+    )
+    parser.add_argument("--without", nargs="+", default=(), metavar="NAME", help="leave these contenders out")
+    parser.add_argument("--out", metavar="FOLDER", default=RESULTS, help="where results go (default: bench/results)")
+    args = parser.parse_args()
+    benchmark = import_module(f"bench.{args.what}").BENCHMARK
+    try:
+        run(args, benchmark)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"python -m bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(args, benchmark):
+    sizes = args.sizes or list(benchmark.sizes)
+    if unknown := [size for size in sizes if size not in benchmark.sizes]:
+        raise ValueError(f"unknown size {unknown[0]!r}; there are: {', '.join(benchmark.sizes)}")
+    if unknown := [name for name in args.without if name not in benchmark.contenders]:
+        raise ValueError(f"unknown contender {unknown[0]!r}; there are: {', '.join(benchmark.contenders)}")
+    if args.rounds < 5:
+        raise ValueError(f"--rounds must be at least 5, not {args.rounds}")
+    names = [name for name in benchmark.contenders if name not in args.without and possible(name)]
+    if names[:1] != ["NumPy"]:
+        raise ValueError("without NumPy there is nothing to hold the others to")
+    here = machine()
+    print(f"{benchmark.about}: {here['processor']}, {here['cores']} cores, {here['versions']}")
+    result = {"benchmark": args.what, "about": benchmark.about, "date": str(date.today()), "machine": here, "sizes": {}}
+    for size in sizes:
+        floor = measured_floor()
+        rows = compare(args.what, benchmark, size, names, rounds=args.rounds, seconds=args.seconds, say=progress)
+        work = benchmark.work(benchmark.sizes[size])
+        result["sizes"][size] = {"what": benchmark.sizes[size]._asdict(), "floor": floor, "work": work, "rows": rows}
+        table(size, rows, work, floor)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(args.out) / f"{args.what}.json", to_json(result))  # every size as it comes
+    try:
+        from .picture import draw
+    except ImportError:
+        print("no picture: it takes matplotlib")
+        return
+    path = Path(args.out) / f"{args.what}.png"
+    write_atomically(path, draw(result))
+    print(f"{path.with_suffix('.json')}, {path}")
+
+
+def possible(name):
+    """Whether this machine has the library that a contender is made of."""
+    needs = {"PyTorch": "torch", "transformers": "transformers"}
+    return all(find_spec(module) for library, module in needs.items() if name.startswith(library))
+
+
+def progress(line):
+    print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def table(size, rows, work, floor):
+    print(f"\r\033[K{size}: at best {rate(work, floor)}")
+    base, numpy = least_time(work, floor), rows[0]["median"]
+    width = max(len(row["contender"]) for row in rows)
+    for row in rows:
+        print(
+            f"  {row['contender']:{width}}  {row['median'] * 1e3:10.3f} ms  ({row['least'] * 1e3:.3f} to "
+            f"{row['most'] * 1e3:.3f})  {numpy / row['median']:6.2f} x NumPy  {base / row['median']:5.0%} of the floor"
+            f"  off {row['off']:.0e}  {row['peak'] / 2**20:8.1f} MB  {row['about']}"
+        )
+
+
+def least_time(work, floor):
+    """Seconds that the work would take if the machine did nothing else, and that at its best."""
+    return max(work.get("flops", 0) / floor["flops"], work.get("bytes", 0) / floor["bytes"])
+
+
+def rate(work, floor):
+    return (
+        f"{least_time(work, floor) * 1e3:.3f} ms ({floor['flops'] / 1e9:.0f} GFLOP/s in products, "
+        f"{floor['bytes'] / 1e9:.1f} GB/s from memory)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

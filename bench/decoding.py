@@ -1,0 +1,79 @@
+"""Decoding: 32 tokens one after another with a cache, batch 1, greedy, from a prompt of 32; float32, GPT-2 124M."""
+
+import numpy as np
+
+from .contender import Benchmark, Contender
+from .step import Size, model_of
+
+SIZES = {"small": Size(4, 4, 128, 128, 1), "gpt2": Size(12, 12, 768, 128, 1, 50257)}
+NEW = 32
+
+
+def prompt_of(size):
+    return np.random.default_rng(1).integers(0, size.vocab, NEW)
+
+
+def work(size):
+    """A token reads every weight once, but of the embeddings only a row."""
+    matrices = size.layers * 12 * size.width**2 + size.vocab * size.width
+    return {"bytes": 4 * matrices * NEW, "tokens": NEW}
+
+
+def ours(backend):
+    def make(size):
+        import minitransformer
+        from minitransformer.decoding import generate
+        from minitransformer.memory import keep_freed_memory
+
+        from .machine import all_cores, cores
+
+        keep_freed_memory()
+        minitransformer.use_backend(backend)
+        model, p = model_of(size)
+        all_cores()
+
+        def run():
+            return list(generate(model, p, prompt_of(size), max_tokens=NEW, temperature=0.0))
+
+        return Contender(lambda: {"ids": np.array(run())}, run, {"threads": cores()})
+
+    return make
+
+
+def transformers(size):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from . import pytorch as theirs
+
+    config = GPT2Config(
+        vocab_size=size.vocab,
+        n_positions=size.context,
+        n_embd=size.width,
+        n_layer=size.layers,
+        n_head=size.heads,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    module = GPT2LMHeadModel(config).eval()
+    names, (_, p) = theirs.published_names, model_of(size)
+    theirs.load([(module.get_parameter(name), array) for name, array in names(p).items()])
+    ids = torch.tensor(prompt_of(size))[None]
+
+    def run():
+        with torch.no_grad():
+            found = module.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, do_sample=False, pad_token_id=0
+            )
+        return found[0, len(ids[0]) :]
+
+    return Contender(lambda: {"ids": run().numpy()}, run, theirs.about())
+
+
+BENCHMARK = Benchmark(
+    f"{NEW} tokens, one by one",
+    SIZES,
+    {"NumPy": ours("reference"), "kernels": ours("cpu"), "transformers": transformers},
+    work,
+    tolerance=0.0,
+)

@@ -1,0 +1,118 @@
+"""The same models as a PyTorch user would write them: what the timings stand beside.
+
+Defaults, all cores, `scaled_dot_product_attention`, one linear map for query, key and value, the fused AdamW.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Layer(nn.Module):
+    def __init__(self, n_heads, width):
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        B, T, D = x.shape
+        q, k, v = (h.view(B, T, self.n_heads, -1).transpose(1, 2) for h in self.qkv(self.norm1(x)).split(D, 2))
+        h = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(B, T, D)
+        x = x + self.out(h)
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    def __init__(self, vocab_size, context_length, n_layers, n_heads, d_model):
+        super().__init__()
+        self.token, self.position = nn.Embedding(vocab_size, d_model), nn.Embedding(context_length, d_model)
+        self.layers = nn.ModuleList(Layer(n_heads, d_model) for _ in range(n_layers))
+        self.norm = nn.LayerNorm(d_model)
+
+    def forward(self, ids):
+        h = self.token(ids) + self.position.weight[: ids.shape[1]]
+        for layer in self.layers:
+            h = layer(h)
+        return self.norm(h) @ self.token.weight.T
+
+    def loss(self, ids, targets):
+        logits = self(ids)
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+
+
+def tensor(array):
+    return torch.tensor(array)
+
+
+def layer_parameters(layer, p):
+    """[(parameter, array)] of one layer and our p of it"""
+    attention, feed_forward = p["attention"], p["feed_forward"]
+    pairs = []
+    for kind in ("weight", "bias"):
+        pairs.append((getattr(layer.qkv, kind), torch.cat([tensor(attention[name][kind]) for name in "qkv"])))
+        named = (("norm1", p["norm1"]), ("norm2", p["norm2"]), ("out", attention["out"]))
+        for name, part in (*named, ("up", feed_forward["up"]), ("down", feed_forward["down"])):
+            pairs.append((getattr(getattr(layer, name), kind), tensor(part[kind])))
+    return pairs
+
+
+def with_weights(module, p):
+    """The module with our parameters."""
+    pairs = [
+        (module.token.weight, tensor(p["token"]["weight"])),
+        (module.position.weight, tensor(p["position"]["weight"])),
+    ]
+    pairs += [(getattr(module.norm, kind), tensor(p["norm"][kind])) for kind in ("weight", "bias")]
+    for layer, p_layer in zip(module.layers, p["layers"], strict=True):
+        pairs += layer_parameters(layer, p_layer)
+    load(pairs)
+    return module
+
+
+def load(pairs):
+    with torch.no_grad():
+        for parameter, array in pairs:
+            parameter.copy_(array)
+
+
+def layer_gradients(layer, path):
+    """The gradients of a layer under our names."""
+    g = {}
+    for kind in ("weight", "bias"):
+        for name, part in zip("qkv", getattr(layer.qkv, kind).grad.chunk(3), strict=True):
+            g[f"{path}attention.{name}.{kind}"] = part
+        named = (("norm1", "norm1"), ("norm2", "norm2"), ("out", "attention.out"))
+        for name, ours in (*named, ("up", "feed_forward.up"), ("down", "feed_forward.down")):
+            g[f"{path}{ours}.{kind}"] = getattr(getattr(layer, name), kind).grad
+    return g
+
+
+def gradients(module):
+    """The gradients of a GPT under our names."""
+    g = {"token.weight": module.token.weight.grad, "position.weight": module.position.weight.grad}
+    g |= {f"norm.{kind}": getattr(module.norm, kind).grad for kind in ("weight", "bias")}
+    for i, layer in enumerate(module.layers):
+        g |= layer_gradients(layer, f"layers.{i}.")
+    return g
+
+
+def about():
+    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def published_names(p):
+    """Our parameters under transformers' names for GPT-2, where linear maps are stored (in, out)."""
+    names = {"transformer.wte.weight": p["token"], "transformer.wpe.weight": p["position"]}
+    named = {name: tensor(part["weight"]) for name, part in names.items()}
+    named |= {f"transformer.ln_f.{kind}": tensor(p["norm"][kind]) for kind in ("weight", "bias")}
+    for i, layer in enumerate(p["layers"]):
+        attention, feed_forward, at = layer["attention"], layer["feed_forward"], f"transformer.h.{i}."
+        for kind in ("weight", "bias"):
+            named[f"{at}ln_1.{kind}"], named[f"{at}ln_2.{kind}"] = (tensor(layer[n][kind]) for n in ("norm1", "norm2"))
+            named[f"{at}attn.c_attn.{kind}"] = torch.cat([tensor(attention[name][kind]) for name in "qkv"]).T
+            named[f"{at}attn.c_proj.{kind}"] = tensor(attention["out"][kind]).T
+            named[f"{at}mlp.c_fc.{kind}"] = tensor(feed_forward["up"][kind]).T
+            named[f"{at}mlp.c_proj.{kind}"] = tensor(feed_forward["down"][kind]).T
+    return named

@@ -1,0 +1,17 @@
+"""Numba kernels for the CPU, under the names and signatures of the operations. Importing this brings them all."""
+
+from . import (
+    adamw,
+    attention,
+    cross_entropy,
+    dropout,
+    embedding,
+    gelu,
+    gelu_tanh,
+    global_norm,
+    layer_norm,
+    linear,
+    rms_norm,
+    silu,
+)
+from .compiled import CACHE_FOLDER, announce_compilation

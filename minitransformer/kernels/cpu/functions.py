@@ -1,0 +1,97 @@
+"""Functions of one number that vectorise inside a loop, which those of the C library do not.
+
+    exp(x) = 2ⁿ exp(r)        n = ⌊x / ln 2 + ½⌋        r = x - n ln 2, at most ½ ln 2 away from 0
+
+exp(r) is its Taylor series, long enough for the precision: the next term is below half a unit in the last place. n ln 2
+is taken away in two parts, the first of which has so few digits that its product with n is exact. 2ⁿ is made by writing
+n into the exponent's bits, in two halves, for 2ⁿ alone may be too large where the result is not. Below the smallest
+normal number the result is 0.
+"""
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
+
+LOG2_E = 1 / math.log(2)
+LANES = 64  # how many running maxima stand side by side
+
+
+@intrinsic
+def as_float(context, i):
+    """The floating number with the bits of this integer, of 32 or 64."""
+    to, number = (types.float32, ir.FloatType()) if i.bitwidth == 32 else (types.float64, ir.DoubleType())
+    return to(i), lambda context, builder, signature, args: builder.bitcast(args[0], number)
+
+
+@register_jitable(fastmath={"contract"})
+def exp32(x):
+    one = np.float32
+    n = np.floor(x * one(LOG2_E) + one(0.5))
+    n = one(-127) if n < one(-127) else n  # written so that a NaN stays one
+    n = one(129) if n > one(129) else n
+    r = x - n * one(0.693359375) - n * one(-2.1219444005469057e-4)
+    y = one(1 / 5040)
+    for factorial in (720, 120, 24, 6, 2, 1, 1):
+        y = y * r + one(1 / factorial)
+    whole = np.int32(n)
+    half = np.int32(whole >> 1)  # Numba's integers widen to 64 bits at every step
+    y *= as_float(np.int32((half + 127) << 23))
+    y *= as_float(np.int32((whole - half + 127) << 23))
+    return one(0) if x < one(-87.3365447505531) else one(np.inf) if x > one(88.72283905206835) else y
+
+
+@register_jitable(fastmath={"contract"})
+def exp64(x):
+    n = np.floor(x * LOG2_E + 0.5)
+    n = -1023.0 if n < -1023.0 else n
+    n = 1025.0 if n > 1025.0 else n
+    r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+    y = 1 / 6227020800
+    for factorial in (479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1, 1):
+        y = y * r + 1 / factorial
+    whole = np.int64(n)
+    half = whole >> 1
+    y *= as_float((half + 1023) << 52)
+    y *= as_float((whole - half + 1023) << 52)
+    return 0.0 if x < -708.3964185322641 else np.inf if x > 709.782712893384 else y
+
+
+def exp(x):
+    """e to the power x, a float32 or a float64, for use in a kernel; off by at most 2 units in the last place."""
+    raise TypeError("exp is for kernels: compiled code alone can call it")
+
+
+@overload(exp, inline="always")
+def choose_exp(x):
+    if x == types.float32:
+        return lambda x: exp32(x)
+    if x == types.float64:
+        return lambda x: exp64(x)
+
+
+@register_jitable(fastmath={"contract"})
+def minus(a, b):
+    """a - b, and no other number: where sums may be taken in any order, a part of it would go to what comes before."""
+    return a - b
+
+
+@register_jitable
+def largest(row, lanes):
+    """The largest of a row; a NaN may be passed over. lanes (LANES): room for the largest of every so manieth.
+
+    One running maximum would not vectorise: LLVM keeps the order in which a NaN might be met. Side by side, they do.
+    """
+    lanes[:] = row.dtype.type(-np.inf)
+    whole = len(row) // LANES * LANES
+    for begin in range(0, whole, LANES):
+        for i in range(LANES):
+            lanes[i] = row[begin + i] if row[begin + i] > lanes[i] else lanes[i]
+    for i in range(whole, len(row)):
+        lanes[0] = row[i] if row[i] > lanes[0] else lanes[0]
+    most = lanes[0]
+    for i in range(1, LANES):
+        most = lanes[i] if lanes[i] > most else most
+    return most

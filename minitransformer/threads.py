@@ -1,0 +1,53 @@
+"""Work over threads: the pieces of a batch, the heads of an attention, the leaves of an optimizer's step.
+
+NumPy and the kernels let go of Python's lock, so threads do compute at the same time. While there are workers, BLAS has
+one thread: two pools on the same cores ruin each other. How many threads there are never changes what comes out.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+_pools = []  # of the `workers` that are at work, the innermost last
+_here = threading.local()  # _here.working: this thread is a worker, and hands nothing on
+
+
+@contextmanager
+def workers(threads):
+    """A `map` over this many threads, which `spread` uses too. ValueError below 1."""
+    from threadpoolctl import threadpool_limits
+
+    if threads < 1:
+        raise ValueError(f"work takes at least 1 thread, not {threads}")
+    with threadpool_limits(limits=1):
+        if threads == 1:
+            _pools.append(None)
+            try:
+                yield map
+            finally:
+                _pools.remove(None)
+            return
+        with ThreadPoolExecutor(threads, initializer=begin_work) as pool:
+            pool.size = threads
+            _pools.append(pool)
+            try:
+                yield pool.map
+            finally:
+                _pools.remove(pool)
+
+
+def begin_work():
+    _here.working = True
+
+
+def helping():
+    """How many workers `spread` has here; 1 where this thread does everything itself, as a worker does."""
+    return _pools[-1].size if _pools and _pools[-1] and not getattr(_here, "working", False) else 1
+
+
+def spread(work, items):
+    """[work(item) for item in items], by the workers if there are any and this thread is none of them."""
+    items = list(items)
+    if len(items) < 2 or helping() == 1:
+        return [work(item) for item in items]
+    return list(_pools[-1].map(work, items))

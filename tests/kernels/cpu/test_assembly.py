@@ -1,0 +1,198 @@
+"""Whether the loops of the kernels are vectorised: looked for in what they are compiled to, for this processor.
+
+LLVM says nothing when it gives a loop up. Then the results are the same and the kernel is eight times as slow.
+"""
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+import platform
+import re
+import textwrap
+
+import numba
+import numpy as np
+import pytest
+from numba import types
+from numba.core.dispatcher import Dispatcher
+
+import minitransformer.kernels.cpu as package
+from minitransformer import ops
+from minitransformer.convention import THINGS
+from minitransformer.gradcheck import Draw, draw_cases
+from minitransformer.trees import tree_map
+
+from .calls import KERNELS
+from .test_functions import top
+
+ONE_BY_ONE = {  # what does not vectorise, and why not
+    "gelu.forward": "the error function is the C library's: one number at a time",
+    "dropout.draw_and_drop": "numbers are drawn one after another",
+    "cross_entropy.add_up": "a row's target is one number of many, and a loop over rows is not the one that takes long",
+}
+VECTORS = {  # by processor: the widest registers, arithmetic on them, and the rounding down that exp begins with
+    "x86_64": (r"%[yz]mm", r"v(?:add|sub|mul|div|max|sqrt|fn?m(?:add|sub)\d+)p[sd]", r"v(?:round|rndscale)ps"),
+    "arm64": (r"\.(?:4s|2d)", r"f(?:add|sub|mul|div|max\w*|sqrt|ml[as])", r"frintm"),
+}
+SCALAR_CALLS = r"(?:^|[\s$*@])_?((?:exp|exp2|expm1|tanh|pow|erf)f?)\b"
+
+
+def machine():
+    """A key of VECTORS. What other processors call their vectors is for those to say who have one."""
+    name = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert name in VECTORS, f"nothing is known of the vector instructions of {name}: add them to VECTORS"
+    return name
+
+
+def compiled_functions():
+    """{"layer_norm.forward": what Numba made of it}: everything under @compiled in the folder."""
+    found = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{module.name}")
+        for name, value in vars(module).items():
+            if isinstance(value, Dispatcher) and value.__module__ == module.__name__:
+                found[f"{module.__name__.rpartition('.')[2]}.{name}"] = value
+    return found
+
+
+COMPILED = compiled_functions()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def called():
+    """Every kernel has been called with plain float32 arrays, so that it knows its signature."""
+    rng = np.random.default_rng(0)
+
+    def plain(value):
+        floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        return np.ascontiguousarray(value, np.float32) if floating else value
+
+    for name in KERNELS:
+        if THINGS[name].gradient:
+            for case in draw_cases(name, Draw(rng)):
+                forward, _ = THINGS[name].implementations["cpu"]
+                _, backward = THINGS[name].implementations["cpu"]
+                y, values = forward(*tree_map(plain, case.args).values(), **tree_map(plain, case.static))
+                backward(np.ascontiguousarray(y) if np.ndim(y) else y, values)
+    one = np.ones(4, np.float32)
+    ops.adamw.implementations["cpu"][0](
+        one, one, one, one, t=1, learning_rate=0.1, beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=0.1
+    )
+    ops.global_norm.implementations["cpu"][0]({"a": one})
+
+
+def in_float32(kernel):
+    """The signature of the plainest call in float32: arrays that lie straight and may be written to."""
+
+    def strangeness(signature):
+        arrays = [each for each in signature if isinstance(each, types.Array)]
+        return sum((each.layout != "C") + (not each.mutable) + (not each.aligned) for each in arrays)
+
+    floats = [
+        {each.dtype for each in signature if isinstance(each, types.Array) and isinstance(each.dtype, types.Float)}
+        for signature in kernel.signatures
+    ]
+    candidates = [s for s, kinds in zip(kernel.signatures, floats, strict=True) if kinds == {types.float32}]
+    assert candidates, "it has never been called in float32"
+    return min(candidates, key=strangeness)
+
+
+@functools.cache
+def anew(name):
+    """Its LLVM code and its assembly in float32, compiled anew: what came from the disk cannot be looked at."""
+    kernel = COMPILED[name] if name != "largest" else top
+    options = {option: value for option, value in kernel.targetoptions.items() if option != "nopython"}
+    again = numba.njit(kernel.py_func, **options)
+    signature = in_float32(kernel)
+    again.compile(signature)
+    return again.inspect_llvm(signature), again.inspect_asm(signature)
+
+
+def innermost_loops(name):
+    """How many loops of its source have no loop within."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(COMPILED[name].py_func)))
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
+    return sum(not any(isinstance(inner, ast.For) for inner in ast.walk(loop) if inner is not loop) for loop in loops)
+
+
+def vectorised_loops(name, llvm):
+    """How many loops of the function itself, not of what it calls, LLVM has vectorised: one `vector.body` each."""
+    function = name.rpartition(".")[2]
+    bodies = re.findall(r"^define (.*?)^}", llvm, re.MULTILINE | re.DOTALL)
+    own = [body for body in bodies if re.match(rf"[^@]*@[^(]*{len(function)}{function}B", body)]
+    assert own, f"no function of this name in its code: {name}"
+    return max(len(re.findall(r"^vector\.body\d*:", body, re.MULTILINE)) for body in own)
+
+
+def packed(assembly, operations):
+    """The instructions of this kind on whole vectors."""
+    registers, *_ = VECTORS[machine()]
+    lines = re.findall(rf"^\s+(?:{operations})\b.*$", assembly, re.MULTILINE)
+    return [line for line in lines if re.search(registers, line)]
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED.keys() - ONE_BY_ONE.keys()))
+def test_every_loop_is_vectorised(name):
+    llvm, assembly = anew(name)
+    assert vectorised_loops(name, llvm) >= innermost_loops(name) > 0
+    _, arithmetic, _ = VECTORS[machine()]
+    assert packed(assembly, arithmetic), (
+        f"{name}: no arithmetic on {VECTORS[machine()][0]}; does this processor have AVX?"
+    )
+
+
+def uses_exp(name):
+    return "exp" in COMPILED[name].py_func.__code__.co_names
+
+
+@pytest.mark.parametrize("name", sorted(name for name in COMPILED if uses_exp(name)))
+def test_its_exp_is_vectorised(name):
+    _, assembly = anew(name)
+    assert packed(assembly, VECTORS[machine()][2])
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_the_c_library_is_not_asked_for_every_number(name):
+    _, assembly = anew(name)
+    called = set(re.findall(SCALAR_CALLS, assembly, re.MULTILINE))
+    assert called == ({"erff"} if name == "gelu.forward" else set())
+
+
+def test_the_largest_of_a_row_is_vectorised():
+    top(np.zeros(3, np.float32))
+    _, assembly = anew("largest")
+    assert len(packed(assembly, VECTORS[machine()][1])) >= 2  # lanes against the row; in the end, lanes against lanes
+
+
+def test_what_does_not_vectorise_is_still_there():
+    """Or its name and its reason are to be taken from the list; and nothing is on it that could do better."""
+    for name in ONE_BY_ONE.keys() & COMPILED.keys():
+        assert vectorised_loops(name, anew(name)[0]) == 0
+    assert {"gelu.forward", "dropout.draw_and_drop"} <= COMPILED.keys()
+
+
+def test_a_loop_that_does_not_vectorise_is_seen():
+    """The check above sees a running maximum and a sum in order, which LLVM leaves alone."""
+
+    def running(x, y):
+        for i in range(1, x.size):
+            y[i] = max(y[i - 1], x[i]) + x[i]
+
+    again = numba.njit(running, error_model="numpy")
+    signature = types.void(types.float32[::1], types.float32[::1])
+    again.compile(signature)
+    (args,) = again.signatures
+    assert len(re.findall(r"^vector\.body\d*:", again.inspect_llvm(args), re.MULTILINE)) == 0
+    assert not packed(again.inspect_asm(args), VECTORS[machine()][1])
+
+
+def test_a_call_of_the_c_library_is_seen():
+    def tanh(x):
+        for i in range(x.size):
+            x[i] = np.tanh(x[i])
+
+    again = numba.njit(tanh, error_model="numpy")
+    again.compile((types.float32[::1],))
+    assert set(re.findall(SCALAR_CALLS, again.inspect_asm(again.signatures[0]), re.MULTILINE)) == {"tanhf"}

@@ -1,0 +1,153 @@
+"""exp and the largest of a row, as compiled into a kernel."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitransformer.gradcheck import has_extended
+from minitransformer.kernels.cpu.compiled import compiled
+from minitransformer.kernels.cpu.functions import LANES, exp, largest
+
+
+@compiled
+def plainly(x, y):
+    for i in range(x.size):
+        y[i] = exp(x[i])
+
+
+@compiled(sums=True)
+def beside_sums(x, y):
+    """Where the order of a sum is free, exp must stay what it is, digit by digit."""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = exp(x[i])
+        total += y[i]
+    return total
+
+
+@compiled
+def one_at_a_time(x):
+    """Not in a loop, so not vectorised."""
+    return exp(x)
+
+
+@compiled
+def top(row):
+    return largest(row, np.empty(LANES, row.dtype))
+
+
+def exp_of(kernel, x):
+    y = np.empty_like(x)
+    kernel(x, y)
+    return y
+
+
+precisions = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+kernels = pytest.mark.parametrize("kernel", [plainly, beside_sums], ids=["alone", "beside sums"])
+ENDS = {np.float32: (-87.33654, 88.72283), np.float64: (-708.3964185322641, 709.782712893384)}
+
+
+def off(dtype, x, y):
+    """How many units in the last place y is away from exp(x)."""
+    exact = np.exp(x.astype(np.longdouble))
+    return np.abs(y - exact) / np.spacing(exact.astype(dtype)).astype(np.longdouble)
+
+
+def everywhere(dtype, rng):
+    """Numbers of every size that has an exp, and those about the middle between multiples of ln 2, where n changes."""
+    low, high = ENDS[dtype]
+    spread = rng.uniform(low, high, 200_000)
+    small = np.exp2(rng.uniform(-80, 0, 50_000)) * rng.choice([-1, 1], 50_000)
+    halves = (np.arange(np.ceil(low / np.log(2)), np.floor(high / np.log(2))) + 0.5) * np.log(2)
+    near = (halves[:, None] * (1 + np.linspace(-4, 4, 33) * np.finfo(dtype).eps)).ravel()
+    whole = np.arange(np.ceil(low), np.floor(high) + 1)
+    x = np.concatenate([spread, small, near, whole, [low, high]]).astype(dtype)
+    return x[(x >= low) & (x <= high)]
+
+
+@kernels
+@precisions
+def test_within_two_units_in_the_last_place(dtype, kernel, rng):
+    assert has_extended() or dtype == np.float32, "this machine has nothing wider to hold float64's exp to"
+    x = everywhere(dtype, rng)
+    y = exp_of(kernel, x)
+    assert len(x) > 250_000
+    assert off(dtype, x, y).max() <= 2
+
+
+@precisions
+def test_one_at_a_time(dtype, rng):
+    x = everywhere(dtype, rng)[::1000]
+    y = np.array([one_at_a_time(each) for each in x])
+    assert off(dtype, x, y).max() <= 2 and np.array_equal(y, y.astype(dtype))
+
+
+@kernels
+@precisions
+def test_exact_where_it_can_be(dtype, kernel):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, np.finfo(dtype).max, np.finfo(dtype).min], dtype)
+    expected = np.array([1.0, 1.0, np.inf, 0.0, np.nan, np.inf, 0.0, np.inf, 0.0], dtype)
+    for shift in range(len(x)):  # each number in each lane
+        np.testing.assert_array_equal(exp_of(kernel, np.roll(x, shift)), np.roll(expected, shift))
+    tiny = np.array([np.finfo(dtype).smallest_subnormal, -np.finfo(dtype).tiny], dtype)
+    assert (exp_of(kernel, tiny) == 1).all()
+
+
+@kernels
+@precisions
+def test_its_ends(dtype, kernel):
+    """The last x whose exp is a normal number, on both sides; a step beyond, 0 and ∞, and never anything else."""
+    info = np.finfo(dtype)
+    for bound, beyond, toward in ((info.tiny, 0, -np.inf), (info.max, np.inf, np.inf)):
+        x = np.full(41, np.log(np.longdouble(bound)), np.longdouble).astype(dtype)
+        for i in range(20):  # from 20 steps inside to 20 steps outside
+            x[: 20 - i] = np.nextafter(x[: 20 - i], dtype(0))
+            x[21 + i :] = np.nextafter(x[21 + i :], dtype(toward))
+        y = exp_of(kernel, x)
+        outside = y == beyond
+        assert outside[-18:].all() and not outside[:18].any() and (np.diff(outside.astype(int)) >= 0).all()
+        inside = ~outside
+        assert (off(dtype, x[inside], y[inside]) <= 2).all()
+
+
+@precisions
+def test_no_step_down_anywhere(dtype):
+    """exp rises, and may stay where it is; it never falls by more than its error."""
+    low, high = ENDS[dtype]
+    y = exp_of(plainly, np.linspace(low, high, 100_001).astype(dtype))
+    assert (np.diff(y) > 0).all()
+
+
+def test_only_kernels_can_call_it():
+    with pytest.raises(TypeError, match="exp is for kernels"):
+        exp(1.0)
+
+
+# --------------------------------------------------------------------------------------------------------- the largest
+
+
+@precisions
+@given(st.integers(0, 3 * LANES + 2), st.integers(0, 2**32 - 1))
+def test_the_largest_of_a_row(dtype, n, seed):
+    row = np.random.default_rng(seed).normal(size=n).astype(dtype)
+    assert top(row) == row.max(initial=-np.inf)
+
+
+@pytest.mark.parametrize("n", [1, 2, LANES - 1, LANES, LANES + 1, 2 * LANES])
+def test_the_largest_wherever_it_stands(n):
+    for at in range(n):
+        row = np.full(n, -3.0)
+        row[at] = -2.0
+        assert top(row) == -2.0
+
+
+@pytest.mark.parametrize("n", [2, LANES, LANES + 1, 3 * LANES + 1])
+def test_a_nan_hides_no_other_number_but_itself(n):
+    """It may be passed over, and must not become the largest by half: what is then subtracted is a number."""
+    for at in range(n):
+        row = np.arange(n, dtype=np.float64)
+        row[at] = np.nan
+        assert top(row) == (n - 1 if at != n - 1 else n - 2)
+    assert top(np.full(n, np.nan)) == -np.inf
+    assert top(np.full(n, -np.inf)) == -np.inf and top(np.array([np.inf] + [0.0] * n)) == np.inf
