@@ -33,7 +33,7 @@ def checked_targets(targets, vocab_size, ignore_index):
     counted = targets != ignore_index
     ids = np.where(counted, targets, 0)
     check_ids(ids, vocab_size, "targets")
-    return ids, counted, max(int(counted.sum()), 1)
+    return ids, counted, max(counted_targets(targets, ignore_index), 1)
 
 
 @op(logits="... V", targets="int ...")
