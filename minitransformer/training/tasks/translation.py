@@ -37,7 +37,7 @@ class TranslationSettings(Settings):
     width: int = option(128, "d_model, the width of the model", least=1)
     inner: int = option(256, "width of the feed-forward networks", least=1)
     batch: int = option(96, "pairs a batch", least=1)
-    steps: int = option(4000, "steps of the optimizer", least=1)
+    steps: int = option(2600, "steps of the optimizer", least=1)
     schedule: str = option("cosine", "cosine, or inverse-square-root, which falls as in Vaswani et al. 2017")
     warmup: int = option(200, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(2e-3, "the highest learning rate", above=0, below=math.inf)
