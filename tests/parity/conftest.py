@@ -10,7 +10,7 @@ collect_ignore_glob = ["*.py"] if MISSING else []
 
 @pytest.fixture
 def hold(record_property):
-    """hold(name, differences): none is above the bar. The worst goes into the table at the end of the session."""
+    """hold(name, differences): none is above the bar. The worst goes into the table at the end of the tests."""
     from .agreement import BAR, above  # here: it needs PyTorch
 
     def hold(name, differences, bar=BAR):

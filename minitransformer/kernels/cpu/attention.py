@@ -30,7 +30,7 @@ from ... import ops
 from ...convention import generator
 from ...ops.attention import check_groups
 from ...ops.broadcasting import sum_to
-from ...ops.dropout import check_rate
+from ...ops.dropout import check_rate, keep
 from ...threads import spread
 from .compiled import compiled
 from .functions import LANES, exp, largest
@@ -160,10 +160,8 @@ def forward_part(problem, part, y, lse):
             room = np.empty((*lead, N, columns.stop - columns.start), dtype)
             p, scale = problem.scores(part, rows, columns, room)
             soften(three(p), scale, problem.limit(rows, columns), two(m), two(l), three(total))
-            kept = problem.kept(part, rows, columns)
-            total += (p if kept is None else np.where(kept, p / (1 - problem.rate), 0)) @ problem.v[part][
-                ..., columns, :
-            ]
+            p = keep(p, problem.kept(part, rows, columns), problem.rate)
+            total += p @ problem.v[part][..., columns, :]
         with np.errstate(divide="ignore", invalid="ignore"):
             np.divide(total, l[..., None], out=total, where=l[..., None] != 0)
             y[..., rows, :] = total
@@ -184,22 +182,24 @@ def backward_part(problem, part, dy, y, lse, dq, dk, dv, dbias):
             k, v = problem.k[part][..., columns, :], problem.v[part][..., columns, :]
             dw = np.matmul(dy_rows, v.swapaxes(-1, -2), out=np.empty(room.shape, dy.dtype))  # y = w v
             kept = problem.kept(part, rows, columns)
-            if kept is not None:
-                dw = np.where(kept, dw / (1 - problem.rate), 0)
-            harden(three(w), three(dw), scale, problem.limit(rows, columns), two(lse_rows), two(delta))
-            ds = dw
-            if kept is not None:
-                w = np.where(kept, w / (1 - problem.rate), 0)
-            dv[..., columns, :] += (w.swapaxes(-1, -2) @ dy_rows).sum(2)  # heads that share a value: add
-            if dbias is not None:
-                place = dbias[
-                    ..., rows if dbias.shape[-2] > 1 else slice(None), columns if dbias.shape[-1] > 1 else slice(None)
-                ]
+            ds = keep(dw, kept, problem.rate)
+            harden(
+                three(w), three(ds), scale, problem.limit(rows, columns), two(lse_rows), two(delta)
+            )  # w = exp(s - lse)
+            w = keep(w, kept, problem.rate)
+            dv[..., columns, :] += (w.swapaxes(-1, -2) @ dy_rows).sum(2)  # y = w v; heads that share a value: add
+            if dbias is not None:  # s = ... + bias
+                place = dbias[..., within(rows, dbias.shape[-2]), within(columns, dbias.shape[-1])]
                 place += sum_to(place.shape, ds)
-            ds *= problem.q.shape[-1] ** -0.5
+            ds *= problem.q.shape[-1] ** -0.5  # s = q kᵀ / √K
             dq_rows += ds @ k
             dk[..., columns, :] += (ds.swapaxes(-1, -2) @ q_rows).sum(2)
         dq[..., rows, :] = dq_rows
+
+
+def within(place, length):
+    """The slice of an axis that may have been broadcast: all of it where it is one."""
+    return place if length > 1 else slice(None)
 
 
 def three(x):

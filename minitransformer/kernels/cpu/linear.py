@@ -1,4 +1,4 @@
-"""The linear map of a few rows as a kernel, for decoding: as fast as the weights can be read.
+"""The linear map of a few rows as a kernel, for decoding: every weight is read once for all of them.
 
 With many rows the map is a matrix product, and BLAS's. With one there is a multiplication for every weight and nothing
 to use it twice for, so memory sets the pace: each row of W is read once, from its beginning to its end, and several
