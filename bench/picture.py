@@ -31,7 +31,7 @@ def draw(result):
     if grows:
         time, memory = parts[1].subplots(1, 2)
         growth(time, sizes, lambda row: row["median"] * 1e3, "ms")
-        growth(memory, sizes, lambda row: max(row["peak"] / 2**20, 0.1), "MB beyond the inputs")
+        growth(memory, sizes, lambda row: max(row["peak"] / 2**20, 0.1), "MB beyond the inputs, compiled code too")
         time.plot(
             *zip(*((s["what"]["T"], least_time(s["work"], s["floor"]) * 1e3) for s in sizes.values())),
             "k:",
@@ -53,7 +53,8 @@ def bars(axes, name, size):
     labels = [row["contender"] for row in rows]
     axes.barh(labels, milliseconds, xerr=spread, color=[color(label) for label in labels], error_kw={"lw": 0.8})
     for i, value in enumerate(milliseconds):
-        axes.text(0, i, f" {value:.3g}", va="center", fontsize=8)
+        axes.text(rows[i]["most"] * 1e3, i, f"  {value:.3g} ms", va="center", fontsize=8)  # right of bar and spread
+    axes.set_xlim(0, 1.25 * max(row["most"] for row in rows) * 1e3)
     floor = least_time(size["work"], size["floor"]) * 1e3
     axes.axvline(floor, color="black", ls=":", lw=1)
     axes.set_title(f"{name}: at best {floor:.3g} ms", fontsize=9)

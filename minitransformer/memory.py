@@ -1,8 +1,9 @@
 """Memory that is used again: every training step needs arrays of the same sizes as the one before.
 
 The C library hands large arrays back to the system as soon as they are gone, and the next one of that size comes from
-there page by page, each of them cleared: a small step met 6,600 such pages, a seventh of its processor time. Told to keep what is
-freed, it finds the same memory again, still in the cache. Functions stay pure: who reads them sees fresh arrays.
+there page by page, each of them cleared: a small step met 6,600 such pages, a seventh of its processor time. Told to
+keep what is freed, it finds the same memory again, still in the cache. Functions stay pure: who reads them sees fresh
+arrays.
 """
 
 import ctypes
