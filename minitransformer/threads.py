@@ -8,6 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+WORTH_WAKING = 1 << 23  # bytes
+
 _pools = []  # of the `workers` that are at work, the innermost last
 _here = threading.local()  # _here.working: this thread is a worker, and hands nothing on
 
@@ -45,9 +47,16 @@ def helping():
     return _pools[-1].size if _pools and _pools[-1] and not getattr(_here, "working", False) else 1
 
 
-def spread(work, items):
-    """[work(item) for item in items], by the workers if there are any and this thread is none of them."""
-    items = list(items)
-    if len(items) < 2 or helping() == 1:
+def spread(work, items, n_bytes=WORTH_WAKING):
+    """[work(item) for item in items], by the workers if there are any and this thread is none of them.
+
+    Each worker has its share at once: to hand a thread a single item costs more than many an item's work. n_bytes: how
+    many bytes all of the work goes through, where that may be so few that this thread is done before another is awake.
+    """
+    items, n = list(items), helping()
+    if len(items) < 2 or n == 1 or n_bytes < WORTH_WAKING:
         return [work(item) for item in items]
-    return list(_pools[-1].map(work, items))
+    done = [None] * len(items)
+    for i, share in enumerate(_pools[-1].map(lambda i: [work(item) for item in items[i::n]], range(n))):
+        done[i::n] = share
+    return done

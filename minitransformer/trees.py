@@ -13,6 +13,11 @@ def leaves(tree, path=""):
     return [(path[1:], tree)]
 
 
+def n_bytes(named):
+    """How many bytes these leaves have together."""
+    return sum(leaf.nbytes for _, leaf in named)
+
+
 def tree_map(f, tree, *others):
     """The tree of f(leaf, other leaves at the same place...)."""
     if isinstance(tree, dict):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..ops import adamw
 from ..threads import spread
-from ..trees import fill, leaves
+from ..trees import fill, leaves, n_bytes
 
 
 def matrices(path, w):
@@ -53,7 +53,7 @@ class AdamW:
                 out=(w, m, v),
             )
 
-        spread(move, gradients)
+        spread(move, gradients, n_bytes(gradients))
 
     def arrays(self):
         """The moments by name, `m.PATH` and `v.PATH`: what a checkpoint keeps, beside the number of steps."""

@@ -10,7 +10,7 @@ bits for any number of threads: how a batch is cut is a setting, how many work o
 import numpy as np
 
 from ..threads import spread
-from ..trees import leaves
+from ..trees import leaves, n_bytes
 
 
 def cut(batch, n_pieces):
@@ -42,10 +42,9 @@ def value_and_gradient(loss, p, pieces, keys=None, map=map):
 
 def add_to(g, more):
     """g + more, in the memory of g: every array of a backward is fresh, and nobody else has this one."""
-    spread(
-        lambda pair: np.add(*pair, out=pair[0]),
-        [(a, b) for (_, a), (_, b) in zip(leaves(g), leaves(more), strict=True)],
-    )
+    ours, theirs = leaves(g), leaves(more)
+    pairs = [(a, b) for (_, a), (_, b) in zip(ours, theirs, strict=True)]
+    spread(lambda pair: np.add(*pair, out=pair[0]), pairs, n_bytes(ours))
     return g
 
 

@@ -4,256 +4,343 @@ The reference writes scores and weights of every query and key to memory and rea
 queries meets a tile of keys, small enough to stay in a core's cache, and whole tiles of what may not be seen are never
 computed. The products are BLAS's, as they are everywhere; what stands between them is one pass over the tile.
 
+A tile lies in memory with a key to a row, and its queries side by side: what is added up and compared over the keys,
+each query for itself, is then done for all queries of a vector at once.
+
     forward     for each tile of queries:  m = -∞, l = 0, y = 0        the largest score, the sum, the weighted values
                     for each tile of keys:
-                        s = q kᵀ / √K + bias
+                        s = (q/√K) kᵀ + bias
                         m' = max(m, max s)        p = exp(s - m')
-                        l = l exp(m - m') + Σ p        y = y exp(m - m') + p v        what was summed so far
+                        l = l exp(m - m') + Σ p        y = y exp(m - m') + dropout(p) v        and what was before
                     y = y / l        lse = m + log l        one number a row: w = exp(s - lse)
 
     backward    δ = Σ_K dy y                       = Σ_keys dw w, for dw w = (dy vᵀ) w and y = w v
                 for each tile of queries and each of keys:
-                    w = exp(q kᵀ / √K + bias - lse)        computed again
-                    dv += wᵀ dy        dw = dy vᵀ
+                    w = exp((q/√K) kᵀ + bias - lse)        computed again
+                    dv += dropout(w)ᵀ dy        dw = dropout'(dy vᵀ)
                     ds = w (dw - δ)
-                    dq += ds k / √K        dk += dsᵀ q / √K        dbias += ds
+                    dq += ds k / √K        dk += dsᵀ (q/√K)        dbias += ds
 
-Dropped weights are drawn as the reference draws them: row (b, h, t) has the S numbers from ((b H + h) T + t) S on.
+Dropped weights are drawn as the reference draws them, head after head and query after query. Groups of heads are
+independent of one another: each worker has some of them (threads.py), and it does not matter how many there are.
 """
 
-import math
-from typing import NamedTuple
-
 import numpy as np
+from numba.extending import register_jitable
 
 from ... import ops
 from ...convention import generator
 from ...ops.attention import check_groups
 from ...ops.broadcasting import sum_to
-from ...ops.dropout import check_rate, keep
-from ...threads import spread
+from ...ops.dropout import check_rate
+from ...threads import helping, spread
 from .compiled import compiled
-from .functions import LANES, exp, largest
+from .functions import exp_negative
 
 QUERIES, KEYS = 64, 512  # of a tile
-HEADS = 1 << 17  # so many scores at once: heads with few of them are taken together
-
-
-class Problem(NamedTuple):
-    """What both passes have to do with, its heads in groups that share keys and values."""
-
-    q: np.ndarray  # (B,G,R,T,K), R query heads to a group
-    k: np.ndarray  # (B,G,1,S,K)
-    v: np.ndarray
-    bias: np.ndarray | None  # (B,G,R,T,S), strided so that nothing is repeated in memory
-    mask: np.ndarray | None
-    causal: bool
-    rate: float
-    key: np.random.SeedSequence | None
-
-    def tiles(self):
-        """Slices of the queries, each with the slices of the keys that it may see at all."""
-        T, S = self.q.shape[-2], self.k.shape[-2]
-        for begin in range(0, T, QUERIES):
-            end = min(begin + QUERIES, T)
-            seen = min(max(end + S - T, 0), S) if self.causal else S
-            yield slice(begin, end), [slice(j, min(j + KEYS, seen)) for j in range(0, seen, KEYS)]
-
-    def parts(self):
-        """Index tuples (batch, groups) that together are all heads, each a few of them."""
-        B, G, R, T, _ = self.q.shape
-        scores = R * min(T, QUERIES) * min(self.k.shape[-2], KEYS)
-        n = max(HEADS // max(scores, 1), 1)  # groups at once
-        if n >= G:
-            n = max(n // G, 1)
-            return [(slice(b, b + n), slice(None)) for b in range(0, B, n)]
-        return [(slice(b, b + 1), slice(g, g + n)) for b in range(B) for g in range(0, G, n)]
-
-    def limit(self, rows, columns):
-        """How many of these columns the first of these rows may see; each row after it sees one more."""
-        T, S = self.q.shape[-2], self.k.shape[-2]
-        return rows.start + S - T + 1 - columns.start if self.causal else S
-
-    def scores(self, part, rows, columns, out):
-        """q kᵀ, in units in which `scale` times it are the scores; -∞ where the mask is False"""
-        q, k = self.q[part][..., rows, :], self.k[part][..., columns, :]
-        s = np.matmul(q, k.swapaxes(-1, -2), out=out)
-        scale = q.shape[-1] ** -0.5
-        if self.bias is not None:
-            s *= scale
-            s += self.bias[part][..., rows, columns]
-            scale = 1.0
-        if self.mask is not None:
-            np.copyto(s, -np.inf, where=~self.mask[part][..., rows, columns])
-        return s, scale
-
-    def kept(self, part, rows, columns):
-        """Which weights of a tile dropout keeps; None where all of them."""
-        if self.key is None or self.rate == 0:
-            return None
-        (B, G, R, T, _), S = self.q.shape, self.k.shape[-2]
-        kept = np.empty((*self.q[part].shape[:3], rows.stop - rows.start, columns.stop - columns.start), bool)
-        heads = np.arange(B * G * R).reshape(B, G, R)[part]
-        for at in np.ndindex(heads.shape):
-            begin = (int(heads[at]) * T + rows.start) * S
-            drawn = numbers(self.key, begin, (rows.stop - rows.start) * S).reshape(-1, S)
-            kept[at] = drawn[:, columns] >= self.rate
-        return kept
-
-
-def numbers(key, begin, n):
-    """The numbers from the `begin`-th on that the generator of this key draws."""
-    rng = generator(key)
-    rng.bit_generator.advance(begin // 4)  # Philox makes four at a time
-    return rng.random(begin % 4 + n)[begin % 4 :]
-
-
-def grouped(x, G):
-    """x (B, H, ...) as (B, G, H/G, ...), without a copy"""
-    return x.reshape(x.shape[0], G, x.shape[1] // G, *x.shape[2:])
-
-
-def by_head(like, n_heads):
-    """An empty (B, n_heads, T, K) in whose memory the heads of a position stand side by side: merging them is free."""
-    B, _, T, K = like.shape
-    return np.empty((B, T, n_heads, K), like.dtype).swapaxes(1, 2)
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     check_groups(q, k)
     check_rate(dropout_rate)
-    (B, H, T, _), (G, S) = q.shape, k.shape[1:3]
-    whole = (B, H, T, S)
-    bias_all, mask_all = (None if x is None else grouped(np.broadcast_to(x, whole), G) for x in (bias, mask))
-    problem = Problem(grouped(q, G), k[:, :, None], v[:, :, None], bias_all, mask_all, causal, dropout_rate, key)
-    y, lse = by_head(q, H), np.empty((B, H, T), q.dtype)
-    spread(lambda part: forward_part(problem, part, grouped(y, G)[part], grouped(lse, G)[part]), problem.parts())
-    return y, (problem, bias, y, lse)
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    drops = key is not None and dropout_rate > 0
+    given = (
+        *(by_position(x) for x in (q, k, v)),
+        np.ascontiguousarray(np.empty((0, 0, 0, 0), q.dtype) if bias is None else bias),
+        np.ascontiguousarray(np.empty((0, 0, 0, 0), bool) if mask is None else mask),
+        causal,
+        dropout_rate,
+        K**-0.5,
+        (QUERIES, KEYS),
+    )
+    y, lse = np.empty((B, T, H, K), q.dtype), np.empty((B, H, T), q.dtype)
+
+    def work(groups):
+        rng, skipped = numbers(key, groups.start * (H // G) * T * S) if drops else (None, 0)
+        forward(*given, rng, skipped, groups.start, groups.stop, y, lse)
+
+    spread(work, parts(B * G))
+    return y.swapaxes(1, 2), (given, key if drops else None, None if bias is None else bias.shape, y, lse)
 
 
 def attention_backward(dy, saved):
     """dq, dk, dv, dbias (None where there was no bias)"""
-    problem, bias, y, lse = saved
-    B, G, R, T, K = problem.q.shape
-    dq, dk, dv = by_head(y, G * R), by_head(problem.k[:, :, 0], G), by_head(problem.v[:, :, 0], G)
-    dbias = None if bias is None else np.zeros((B, G, R, *bias.shape[2:]), bias.dtype)
-    dy, y, lse, dq_grouped = (grouped(x, G) for x in (dy, y, lse, dq))
+    given, key, bias_shape, y, lse = saved
+    q, k, v, bias, *_ = given
+    (B, T, H, _), (S, G) = q.shape, k.shape[1:3]
+    dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (q, k, v))
+    dbias = np.zeros((0, 0, 0, 0) if bias_shape is None else (B, H, *bias.shape[2:]), q.dtype)
+    dy = by_position(dy)
 
-    def work(part):
-        felt = None if dbias is None else dbias[part]
-        backward_part(problem, part, dy[part], y[part], lse[part], dq_grouped[part], dk[part], dv[part], felt)
+    def work(groups):
+        rng, skipped = (None, 0) if key is None else numbers(key, groups.start * (H // G) * T * S)
+        backward(dy, *given, rng, skipped, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
 
-    spread(work, problem.parts())
-    if dbias is not None:
-        dbias = sum_to(bias.shape, dbias.reshape(B, G * R, *bias.shape[2:]))
-    return dq, dk, dv, dbias
-
-
-def forward_part(problem, part, y, lse):
-    """Some heads, all of their queries: writes y (b,g,R,T,K) and lse (b,g,R,T)"""
-    lead, dtype = y.shape[:3], y.dtype
-    for rows, tiles in problem.tiles():
-        N = rows.stop - rows.start
-        m, l = np.full((*lead, N), -np.inf, dtype), np.zeros((*lead, N), dtype)
-        total = np.zeros((*lead, N, y.shape[-1]), dtype)
-        for columns in tiles:
-            room = np.empty((*lead, N, columns.stop - columns.start), dtype)
-            p, scale = problem.scores(part, rows, columns, room)
-            soften(three(p), scale, problem.limit(rows, columns), two(m), two(l), three(total))
-            p = keep(p, problem.kept(part, rows, columns), problem.rate)
-            total += p @ problem.v[part][..., columns, :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            np.divide(total, l[..., None], out=total, where=l[..., None] != 0)
-            y[..., rows, :] = total
-            lse[..., rows] = m + np.log(l)
+    spread(work, parts(B * G))
+    dq, dk, dv = (x.swapaxes(1, 2) for x in (dq, dk, dv))
+    return dq, dk, dv, None if bias_shape is None else sum_to(bias_shape, dbias)
 
 
-def backward_part(problem, part, dy, y, lse, dq, dk, dv, dbias):
-    """Some heads, all of their queries: writes dq (b,g,R,T,K), dk and dv (b,g,S,K), and adds to dbias"""
-    dk[...], dv[...] = 0, 0
-    for rows, tiles in problem.tiles():
-        dy_rows, q_rows = dy[..., rows, :], problem.q[part][..., rows, :]
-        delta = (dy_rows * y[..., rows, :]).sum(-1)
-        lse_rows = np.ascontiguousarray(lse[..., rows])
-        dq_rows = np.zeros(dy_rows.shape, dy.dtype)
-        for columns in tiles:
-            room = np.empty((*dy_rows.shape[:-1], columns.stop - columns.start), dy.dtype)
-            w, scale = problem.scores(part, rows, columns, room)
-            k, v = problem.k[part][..., columns, :], problem.v[part][..., columns, :]
-            dw = np.matmul(dy_rows, v.swapaxes(-1, -2), out=np.empty(room.shape, dy.dtype))  # y = w v
-            kept = problem.kept(part, rows, columns)
-            ds = keep(dw, kept, problem.rate)
-            harden(
-                three(w), three(ds), scale, problem.limit(rows, columns), two(lse_rows), two(delta)
-            )  # w = exp(s - lse)
-            w = keep(w, kept, problem.rate)
-            dv[..., columns, :] += (w.swapaxes(-1, -2) @ dy_rows).sum(2)  # y = w v; heads that share a value: add
-            if dbias is not None:  # s = ... + bias
-                place = dbias[..., within(rows, dbias.shape[-2]), within(columns, dbias.shape[-1])]
-                place += sum_to(place.shape, ds)
-            ds *= problem.q.shape[-1] ** -0.5  # s = q kᵀ / √K
-            dq_rows += ds @ k
-            dk[..., columns, :] += (ds.swapaxes(-1, -2) @ q_rows).sum(2)
-        dq[..., rows, :] = dq_rows
+def by_position(x):
+    """x (B, H, T, K) as (B, T, H, K), which is how the heads of a model lie in memory; only others are copied."""
+    return np.ascontiguousarray(x.swapaxes(1, 2))
 
 
-def within(place, length):
-    """The slice of an axis that may have been broadcast: all of it where it is one."""
-    return place if length > 1 else slice(None)
+def parts(n):
+    """n groups of heads in slices, one for each worker."""
+    many = min(n, helping())
+    return [slice(i * n // many, (i + 1) * n // many) for i in range(many)]
 
 
-def three(x):
-    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-
-
-def two(x):
-    return x.reshape(-1, x.shape[-1])
-
-
-@compiled(sums=True)
-def soften(s, scale, limit, m, l, total):
-    """s (N, T, S) becomes p = exp(scale s - m), with the new m; row t may see `limit` + t columns
-
-    m, l (N, T) and total (N, T, K) become those of this tile and all before it.
-    """
-    one = s.dtype.type
-    lanes, scale = np.empty(LANES, s.dtype), one(scale)
-    for n in range(s.shape[0]):
-        for t in range(s.shape[1]):
-            seen = min(max(limit + t, 0), s.shape[2])
-            row = s[n, t]
-            most = largest(row[:seen], lanes) * scale
-            row[seen:] = one(0)
-            if most > m[n, t]:
-                shrink = exp(m[n, t] - most)  # 0 for the first tile, where m is -∞
-                m[n, t] = most
-                l[n, t] *= shrink
-                for i in range(total.shape[2]):
-                    total[n, t, i] *= shrink
-            most = m[n, t] if m[n, t] > -np.inf else one(0)  # where all are -∞ or NaN: exp gives 0 and NaN
-            added = one(0)
-            for i in range(seen):
-                row[i] = exp(row[i] * scale - most)
-                added += row[i]
-            l[n, t] += added
+def numbers(key, begin):
+    """The generator of this key before its `begin`-th number, and how many are yet to be passed over."""
+    rng = generator(key)
+    rng.bit_generator.advance(begin // 4)  # Philox makes four at a time
+    return rng, begin % 4
 
 
 @compiled
-def harden(s, dw, scale, limit, lse, delta):
-    """s (N, T, S) becomes w = exp(scale s - lse), and dw (N, T, S) becomes ds = w (dw - δ)"""
+def forward(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse):
+    """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
+    (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
+    (most, wide), dtype = tile, q.dtype
+    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
+    room, total_room, product_room = np.empty(most * wide, dtype), np.empty(most * K, dtype), np.empty(most * K, dtype)
+    m, l, shrink = np.empty(most, dtype), np.empty(most, dtype), np.empty(most, dtype)
+    kept = np.empty((0 if rng is None else most, S), np.bool_)
+    if rng is not None:
+        pass_over(rng, skipped)
+    for group in range(begin, end):
+        b, g = divmod(group, G)
+        gather(k, b, g, 1.0, keys)
+        gather(v, b, g, 1.0, values)
+        for h in range(g * R, (g + 1) * R):
+            gather(q, b, h, scale, queries)
+            for t in range(0, T, most):
+                n = min(most, T - t)
+                m[:], l[:], total_room[:] = -np.inf, 0, 0
+                total, product = total_room[: n * K].reshape(n, K), product_room[: n * K].reshape(n, K)
+                if rng is not None:
+                    draw(rng, rate, kept[:n])
+                for j in range(0, seen_of(t + n, T, S, causal), wide):
+                    J = min(wide, seen_of(t + n, T, S, causal) - j)
+                    p = room[: J * n].reshape(J, n)
+                    np.dot(keys[j : j + J], queries[t : t + n].T, p)
+                    hide(p, bias, mask, causal, b, h, t, j, S - T)
+                    soften(p, m[:n], l[:n], shrink[:n])
+                    if rng is not None:
+                        drop(p, kept[:n], j, rate)
+                    np.dot(p.T, values[j : j + J], product)
+                    shrink_and_add(total, shrink[:n], product)
+                finish(total, m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
+
+
+@compiled
+def backward(dy, q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse, dq, dk, dv, dbias):
+    """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias"""
+    (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
+    (most, wide), dtype = tile, q.dtype
+    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
+    dqueries, dkeys, dvalues = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
+    felt, delta, shift = np.empty((T, K), dtype), np.empty(most, dtype), np.empty(most, dtype)
+    room, droom, product_room = (
+        np.empty(most * wide, dtype),
+        np.empty(most * wide, dtype),
+        np.empty(max(most, wide) * K, dtype),
+    )
+    kept = np.empty((0 if rng is None else most, S), np.bool_)
+    if rng is not None:
+        pass_over(rng, skipped)
+    for group in range(begin, end):
+        b, g = divmod(group, G)
+        gather(k, b, g, 1.0, keys)
+        gather(v, b, g, 1.0, values)
+        dkeys[:], dvalues[:] = 0, 0
+        for h in range(g * R, (g + 1) * R):  # heads that share a key: add
+            gather(q, b, h, scale, queries)
+            gather(dy, b, h, 1.0, felt)
+            dqueries[:] = 0
+            for t in range(0, T, most):
+                n = min(most, T - t)
+                q_rows, dy_rows = queries[t : t + n], felt[t : t + n]
+                look_back(dy_rows, y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
+                if rng is not None:
+                    draw(rng, rate, kept[:n])
+                for j in range(0, seen_of(t + n, T, S, causal), wide):
+                    J = min(wide, seen_of(t + n, T, S, causal) - j)
+                    w, dw = room[: J * n].reshape(J, n), droom[: J * n].reshape(J, n)
+                    by_key, by_query = product_room[: J * K].reshape(J, K), product_room[: n * K].reshape(n, K)
+                    np.dot(keys[j : j + J], q_rows.T, w)
+                    hide(w, bias, mask, causal, b, h, t, j, S - T)
+                    np.dot(values[j : j + J], dy_rows.T, dw)  # y = dropout(w) v
+                    if rng is not None:
+                        drop(dw, kept[:n], j, rate)
+                    harden(w, dw, shift[:n], delta[:n])  # w = exp(s - lse), and its softmax's backward
+                    if rng is not None:
+                        drop(w, kept[:n], j, rate)
+                    np.dot(w, dy_rows, by_key)  # y = dropout(w) v
+                    add(dvalues[j : j + J], by_key)
+                    np.dot(dw, q_rows, by_key)  # s = (q/√K) kᵀ
+                    add(dkeys[j : j + J], by_key)
+                    np.dot(dw.T, keys[j : j + J], by_query)
+                    add(dqueries[t : t + n], by_query)
+                    if dbias.size:
+                        add_where_broadcast(dbias[b, h], dw, t, j)  # s = ... + bias
+            scatter(dqueries, scale, dq, b, h)
+        scatter(dkeys, 1.0, dk, b, g)
+        scatter(dvalues, 1.0, dv, b, g)
+
+
+@register_jitable
+def seen_of(t, T, S, causal):
+    """How many keys the queries before t may see at most."""
+    return min(max(t + S - T, 0), S) if causal else S
+
+
+@compiled
+def gather(x, b, h, scale, out):
+    """out (T, K) = scale x[b, :, h]"""
+    scale = x.dtype.type(scale)
+    for t in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[t, i] = scale * x[b, t, h, i]
+
+
+@compiled
+def scatter(x, scale, out, b, h):
+    """out[b, :, h] = scale x (T, K)"""
+    scale = x.dtype.type(scale)
+    for t in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[b, t, h, i] = scale * x[t, i]
+
+
+@compiled
+def add(total, more):
+    for t in range(total.shape[0]):
+        for i in range(total.shape[1]):
+            total[t, i] += more[t, i]
+
+
+@compiled
+def hide(s, bias, mask, causal, b, h, t, j, ahead):
+    """Add the bias to a tile s (keys from j on, queries from t on), and write -∞ where a query may not attend."""
+    J, n = s.shape
+    if bias.size:
+        here = bias[within(b, bias.shape[0]), within(h, bias.shape[1])]
+        for a in range(n):
+            row = here[within(t + a, here.shape[0])]
+            for c in range(J):
+                s[c, a] += row[within(j + c, row.size)]
+    if mask.size:
+        seen = mask[within(b, mask.shape[0]), within(h, mask.shape[1])]
+        for a in range(n):
+            row = seen[within(t + a, seen.shape[0])]
+            for c in range(J):
+                if not row[j + c]:
+                    s[c, a] = -np.inf
+    if causal:
+        for c in range(max(t + ahead - j + 1, 0), J):  # the first query sees the keys up to its own position
+            s[c, : min(j + c - ahead - t, n)] = -np.inf
+
+
+@register_jitable
+def within(i, length):
+    """The index on an axis that may have been broadcast: 0 where it is one."""
+    return i if length > 1 else 0
+
+
+@compiled
+def soften(s, m, l, shrink):
+    """s (keys, queries) becomes p = exp(s - m) with the new m; m and l (queries) become those of all tiles so far
+
+    shrink (queries) becomes exp(m - m'), what the sums before this tile are to be multiplied by.
+    """
     one = s.dtype.type
-    scale = one(scale)
-    for n in range(s.shape[0]):
-        for t in range(s.shape[1]):
-            seen = min(max(limit + t, 0), s.shape[2])
-            if lse[n, t] == -np.inf:
-                seen = 0
-            row, drow = s[n, t], dw[n, t]
-            for i in range(seen):
-                row[i] = exp(row[i] * scale - lse[n, t])
-                drow[i] = row[i] * (drow[i] - delta[n, t])
-            row[seen:] = one(0)
-            drow[seen:] = one(0)
+    J, n = s.shape
+    for a in range(n):
+        shrink[a] = m[a]
+    for c in range(J):
+        for a in range(n):
+            m[a] = s[c, a] if s[c, a] > m[a] else m[a]
+    for a in range(n):
+        most = m[a] if m[a] > one(-np.inf) else one(0)  # where all are -∞ or NaN: exp gives 0 and NaN
+        shrink[a] = exp_negative(shrink[a] - most)  # 0 for the first tile, where m was -∞
+        l[a] *= shrink[a]
+    for c in range(J):
+        for a in range(n):
+            s[c, a] = exp_negative(s[c, a] - (m[a] if m[a] > one(-np.inf) else one(0)))
+            l[a] += s[c, a]
+
+
+@compiled
+def harden(w, dw, shift, delta):
+    """w (keys, queries), still the scores, becomes exp(w - lse), and dw becomes ds = w (dw - δ)"""
+    for c in range(w.shape[0]):
+        for a in range(w.shape[1]):
+            w[c, a] = exp_negative(w[c, a] - shift[a])
+            dw[c, a] = w[c, a] * (dw[c, a] - delta[a])
+
+
+@compiled
+def shrink_and_add(total, shrink, product):
+    for a in range(total.shape[0]):
+        for i in range(total.shape[1]):
+            total[a, i] = total[a, i] * shrink[a] + product[a, i]
+
+
+@compiled
+def finish(total, m, l, y, lse):
+    one = total.dtype.type
+    for a in range(total.shape[0]):
+        lse[a] = m[a] + np.log(l[a])
+        share = one(0) if l[a] == 0 else one(1) / l[a]
+        for i in range(total.shape[1]):
+            y[a, i] = total[a, i] * share
+
+
+@compiled(sums=True)
+def look_back(dy, y, lse, delta, shift):
+    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen"""
+    one = y.dtype.type
+    for a in range(y.shape[0]):
+        total = one(0)
+        for i in range(y.shape[1]):
+            total += dy[a, i] * y[a, i]
+        delta[a] = total
+        shift[a] = one(np.inf) if lse[a] == -np.inf else lse[a]
+
+
+@compiled
+def add_where_broadcast(dbias, ds, t, j):
+    for a in range(ds.shape[1]):
+        row = dbias[within(t + a, dbias.shape[0])]
+        for c in range(ds.shape[0]):
+            row[within(j + c, row.size)] += ds[c, a]
+
+
+@compiled
+def pass_over(rng, n):
+    for _ in range(n):
+        rng.random()
+
+
+@compiled
+def draw(rng, rate, kept):
+    """Which weights of these queries (n, S) dropout keeps"""
+    for a in range(kept.shape[0]):
+        for c in range(kept.shape[1]):
+            kept[a, c] = rng.random() >= rate
+
+
+@compiled
+def drop(w, kept, j, rate):
+    """w (keys from j on, queries) becomes w / (1 - rate) where it is kept, and 0 elsewhere"""
+    share = w.dtype.type(1 - rate)
+    for c in range(w.shape[0]):
+        for a in range(w.shape[1]):
+            w[c, a] = w[c, a] / share if kept[a, j + c] else w.dtype.type(0)
 
 
 ops.attention.implement("cpu", attention, attention_backward)

@@ -13,7 +13,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numba
+import scipy.linalg  # noqa: F401  whose BLAS the products of kernels are: loaded now, so that its threads can be counted
 from numba.core import event
 
 SUMS = {"reassoc", "contract", "nsz"}  # what a sum needs to be vectorised, and a product to join it; NaN and ∞ stay
@@ -38,6 +40,20 @@ def cache_folder():
 
 
 CACHE_FOLDER = cache_folder()
+
+
+def use_whole_registers():
+    """Let vectors be as wide as the processor's registers.
+
+    LLVM takes half of AVX-512's width by itself, for the sake of early processors that slowed down for the whole. The
+    matrix products beside the kernels use the whole anyway. NUMBA_CPU_FEATURES, where it is set, has the last word.
+    """
+    features = llvm.get_host_cpu_features()
+    if numba.config.CPU_FEATURES is None and features.get("avx512f"):
+        numba.config.CPU_FEATURES = f"{features.flatten()},-prefer-256-bit"
+
+
+use_whole_registers()
 
 
 def compiled(function=None, *, sums=False):

@@ -11,7 +11,7 @@ from ... import ops
 from ...ops.cross_entropy import check_smoothing, checked_targets
 from .arrays import rows
 from .compiled import compiled
-from .functions import LANES, exp, largest
+from .functions import LANES, exp_negative, largest
 
 
 def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
@@ -40,7 +40,7 @@ def forward(z, statistics):
         most = largest(z[n], lanes)
         total, sum_z = one(0), one(0)
         for i in range(V):
-            total += exp(z[n, i] - most)
+            total += exp_negative(z[n, i] - most)
             sum_z += z[n, i] - most
         statistics[n, 0], statistics[n, 1], statistics[n, 2] = most, np.log(total), sum_z / one(V)
 
@@ -67,7 +67,7 @@ def backward(share, z, ids, counted, smoothing, statistics, dz):
         if counted[n]:
             most, log_total = statistics[n, 0], statistics[n, 1]
             for i in range(V):
-                dz[n, i] = (exp((z[n, i] - most) - log_total) - uniform) * scale
+                dz[n, i] = (exp_negative((z[n, i] - most) - log_total) - uniform) * scale
             dz[n, ids[n]] -= one(1 - smoothing) * scale
         else:
             dz[n] = 0

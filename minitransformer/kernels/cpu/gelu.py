@@ -12,7 +12,7 @@ import numpy as np
 from ... import ops
 from .arrays import flat
 from .compiled import compiled
-from .functions import exp
+from .functions import exp_negative
 
 
 def gelu(x):
@@ -40,7 +40,7 @@ def forward(x, y, cdf):
 def backward(dy, x, cdf, dx):
     one = x.dtype.type
     for i in range(x.size):
-        pdf = exp(one(-0.5) * x[i] * x[i]) * one(0.3989422804014327)  # 1/√(2π)
+        pdf = exp_negative(one(-0.5) * x[i] * x[i]) * one(0.3989422804014327)  # 1/√(2π)
         dx[i] = dy[i] * (cdf[i] + x[i] * pdf)
 
 

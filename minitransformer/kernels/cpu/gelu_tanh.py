@@ -13,7 +13,7 @@ import numpy as np
 from ... import ops
 from .arrays import flat
 from .compiled import compiled
-from .functions import exp
+from .functions import sigmoid
 
 SQRT_2_OVER_PI = 0.7978845608028654
 
@@ -37,7 +37,7 @@ def forward(x, y):
     a, b = one(2 * SQRT_2_OVER_PI), one(0.044715)
     for i in range(x.size):
         z = x[i]
-        y[i] = z / (one(1) + exp(-a * (z + b * z * z * z)))
+        y[i] = z * sigmoid(a * (z + b * z * z * z))
 
 
 @compiled
@@ -46,7 +46,7 @@ def backward(dy, x, dx):
     a, b = one(2 * SQRT_2_OVER_PI), one(0.044715)
     for i in range(x.size):
         z = x[i]
-        s = one(1) / (one(1) + exp(-a * (z + b * z * z * z)))
+        s = sigmoid(a * (z + b * z * z * z))
         dx[i] = dy[i] * (s + z * s * (one(1) - s) * a * (one(1) + one(3) * b * z * z))
 
 

@@ -7,13 +7,14 @@ import numpy as np
 from ... import ops
 from ...convention import KERNEL_DTYPES
 from ...threads import spread
-from ...trees import leaves
+from ...trees import leaves, n_bytes
 from .arrays import flat
 from .compiled import compiled
 
 
 def global_norm(g):
-    return math.sqrt(sum(spread(lambda leaf: sum_of_squares(flat(in_double(leaf[1]))), leaves(g))))
+    named = leaves(g)
+    return math.sqrt(sum(spread(lambda leaf: sum_of_squares(flat(in_double(leaf[1]))), named, n_bytes(named))))
 
 
 def in_double(leaf):

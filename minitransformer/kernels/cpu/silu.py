@@ -1,6 +1,6 @@
 """SiLU as a kernel: one pass over x each way, and nothing is kept but x.
 
-forward     y = x σ(x)                          σ(x) = 1 / (1 + exp(-x))
+forward     y = x σ(x)
 
 backward    dx = dy σ (1 + x (1 - σ))           σ is computed again
 """
@@ -10,7 +10,7 @@ import numpy as np
 from ... import ops
 from .arrays import flat
 from .compiled import compiled
-from .functions import exp
+from .functions import sigmoid
 
 
 def silu(x):
@@ -28,16 +28,15 @@ def silu_backward(dy, saved):
 
 @compiled
 def forward(x, y):
-    one = x.dtype.type(1)
     for i in range(x.size):
-        y[i] = x[i] / (one + exp(-x[i]))
+        y[i] = x[i] * sigmoid(x[i])
 
 
 @compiled
 def backward(dy, x, dx):
     one = x.dtype.type(1)
     for i in range(x.size):
-        s = one / (one + exp(-x[i]))
+        s = sigmoid(x[i])
         dx[i] = dy[i] * s * (one + x[i] * (one - s))
 
 
