@@ -57,7 +57,10 @@ def run(args, benchmark):
     result = {"benchmark": args.what, "about": benchmark.about, "date": str(date.today()), "machine": here, "sizes": {}}
     for size in sizes:
         floor = measured_floor()
-        rows = compare(args.what, benchmark, size, names, rounds=args.rounds, seconds=args.seconds, say=progress)
+        able = [name for name in names if name != benchmark.apart.get(size)]
+        rows = compare(
+            f"bench.{args.what}", benchmark, size, able, rounds=args.rounds, seconds=args.seconds, say=progress
+        )
         work = benchmark.work(benchmark.sizes[size])
         result["sizes"][size] = {"what": benchmark.sizes[size]._asdict(), "floor": floor, "work": work, "rows": rows}
         table(size, rows, work, floor)

@@ -73,4 +73,5 @@ BENCHMARK = Benchmark(
     SIZES,
     {"NumPy": ours("reference"), "kernels": ours("cpu"), "PyTorch": pytorch},
     work,
+    tiny=Size(2),
 )

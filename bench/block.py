@@ -66,35 +66,40 @@ def ours(backend):
     return make
 
 
-def pytorch(size):
-    import torch
+def pytorch(compiled):
+    def make(size):
+        import torch
 
-    from . import pytorch as theirs
+        from . import pytorch as theirs
 
-    p, x, dy = layer_of(size)
-    layer = theirs.Layer(size.heads, size.width)
-    theirs.load(theirs.layer_parameters(layer, p))
-    x, dy = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+        p, x, dy = layer_of(size)
+        layer = theirs.Layer(size.heads, size.width)
+        theirs.load(theirs.layer_parameters(layer, p))
+        forward = torch.compile(layer) if compiled else layer
+        x, dy = torch.tensor(x, requires_grad=True), torch.tensor(dy)
 
-    def both():
-        layer.zero_grad()
-        x.grad = None
-        y = layer(x)
-        y.backward(dy)
-        return y
+        def both():
+            layer.zero_grad()
+            x.grad = None
+            y = forward(x)
+            y.backward(dy)
+            return y
 
-    def answer():
-        y = both().detach()
-        g = {name: grad.numpy() for name, grad in theirs.layer_gradients(layer, "").items()}
-        return sketch({"y": y.numpy(), "dx": x.grad.numpy()} | g)
+        def answer():
+            y = both().detach()
+            g = {name: grad.numpy() for name, grad in theirs.layer_gradients(layer, "").items()}
+            return sketch({"y": y.numpy(), "dx": x.grad.numpy()} | g)
 
-    return Contender(answer, both, theirs.about())
+        return Contender(answer, both, theirs.about())
+
+    return make
 
 
 BENCHMARK = Benchmark(
     "a pre-norm layer, forward and backward",
     SIZES,
-    {"NumPy": ours("reference"), "kernels": ours("cpu"), "PyTorch": pytorch},
+    {"NumPy": ours("reference"), "kernels": ours("cpu"), "PyTorch": pytorch(False), "PyTorch, compiled": pytorch(True)},
     work,
     tolerance=1e-3,
+    tiny=Size(8, 2, 4, 2),
 )

@@ -64,9 +64,9 @@ def error(answer, expected):
 
 
 def compare(module, benchmark, size, names, *, rounds, seconds, say=print):
-    """Rows of one size: what each contender is off by, its times, its memory. `Wrong` where one is off by too much.
+    """Rows of one size of `module.BENCHMARK`: what each contender is off by, its times, its memory.
 
-    seconds: about how long a contender is timed in a round, at least one run
+    seconds: about how long a contender is timed in a round, at least one run   `Wrong` where one is off by too much
     """
     with ExitStack() as stack:
         children = []

@@ -1,7 +1,7 @@
 """One side of a comparison: something that can be asked what it computes, and timed while it computes it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Benchmark(NamedTuple):
     contenders: dict  # name -> a function: a size to a Contender
     work: Callable  # size -> {"flops": ..., "bytes": ...}, of which the floor follows
     tolerance: float = 1e-4  # of the answers, in float32, relative to the length of each
+    apart: dict = {}  # size -> the contender that cannot take part in it
+    tiny: Any = None  # a size that is run first in every process, and not timed
 
 
 def sketch(arrays):

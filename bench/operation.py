@@ -34,6 +34,7 @@ def ids(size, vocab=V):
 
 # name -> (positional arguments, settings): what the operation is timed on
 CASES = {
+    "linear": lambda: (({"weight": draw(D, D, seed=1), "bias": draw(D, seed=2)}, draw(N, D)), {}),
     "layer_norm": lambda: ((affine("weight", "bias"), draw(N, D)), {}),
     "rms_norm": lambda: ((affine("weight"), draw(N, D)), {}),
     "gelu": lambda: ((draw(N, 4 * D),), {}),
@@ -41,6 +42,7 @@ CASES = {
     "silu": lambda: ((draw(N, 4 * D),), {}),
     "dropout": lambda: ((draw(N, D),), {"rate": 0.1, "key": np.random.SeedSequence(0)}),
     "cross_entropy": lambda: ((draw(N // 4, V), ids(N // 4)), {}),
+    "linear_cross_entropy": lambda: (({"weight": 0.1 * draw(V, D, seed=1)}, draw(N // 4, D), ids(N // 4)), {}),
     "embedding": lambda: (({"weight": draw(V, D)}, ids(N)), {}),
     "attention": lambda: ([part.swapaxes(1, 2) for part in draw(3, 4, 256, HEADS, D // HEADS)], {"causal": True}),
     "adamw": lambda: (
@@ -55,19 +57,28 @@ if KERNELS != CASES.keys():
 
 
 def work(size):
-    """At least every input is read and every output written, once each way; attention also has its products."""
+    """At least every input is read and every output written, once each way; some also have products."""
     args, static = CASES[size.operation]()
     arrays = [part for arg in args for part in (arg.values() if isinstance(arg, dict) else (arg,))]
     touched = sum(part.nbytes for part in arrays)
-    found = {"bytes": touched * (2 if ops_has_backward(size.operation) else 1)}
+    found = {"bytes": touched * (2 if has_backward(size.operation) else 1)}
     if size.operation == "attention":
         B, H, T, K = args[0].shape
         found["flops"] = 7 * B * H * T * T * K
+    if size.operation == "linear":
+        found["flops"] = 6 * N * D * D
+    if size.operation == "linear_cross_entropy":
+        found["flops"] = 6 * (N // 4) * D * V
     return found
 
 
-def ops_has_backward(name):
+def has_backward(name):
     return getattr(ops, name).gradient
+
+
+def upstream(y):
+    """What is felt of y: random, and 1 of a single number."""
+    return draw(*y.shape, seed=9) if y.shape else 1.0
 
 
 def outputs(y, backward):
@@ -101,25 +112,57 @@ def ours(backend):
         operation = getattr(ops, size.operation)
         args, static = CASES[size.operation]()
         all_cores()
+        about = {"threads": cores()}
         if not operation.gradient:
-            return Contender(
-                lambda: sketch(outputs(operation(*args, **static), None)), lambda: operation(*args, **static)
-            )
+            in_place = {"out": (args[0], *args[2:])} if size.operation == "adamw" else {}
+            first = sketch(outputs(operation(*args, **static), None))
+            return Contender(lambda: first, lambda: operation(*args, **static, **in_place), about)
         y, _ = operation(*args, **static)
-        dy = draw(*y.shape, seed=9) if y.shape else 1.0
+        dy = upstream(y)
 
         def both():
             y, saved = operation(*args, **static)
             return y, operation.backward(dy, saved)
 
-        return Contender(lambda: sketch(outputs(*both())), both, {"threads": cores()})
+        return Contender(lambda: sketch(outputs(*both())), both, about)
 
     return make
+
+
+def pytorch(size):
+    """The same by PyTorch's function for it."""
+    import torch
+
+    from . import pytorch as theirs
+
+    function = theirs.OPERATIONS[size.operation]
+    args, static = CASES[size.operation]()
+    if not has_backward(size.operation):
+        run, answer = function(args, static)
+        first = sketch(outputs(answer(), None))
+        return Contender(lambda: first, run, theirs.about())
+    tensors = theirs.tensors_of(args)
+    p = tensors[0] if isinstance(tensors[0], dict) else {}
+    felt = [part for part in tensors if isinstance(part, torch.Tensor) and part.requires_grad]
+    dy = torch.tensor(upstream(function(*tensors).detach().numpy()), dtype=torch.float32)
+
+    def both():
+        y = function(*tensors)
+        return y, torch.autograd.grad(y, [*felt, *p.values()], dy)
+
+    def answer():
+        y, found = both()
+        found = [grad.numpy() for grad in found]
+        parts = found[: len(felt)] + ([dict(zip(p, found[len(felt) :], strict=True))] if p else [])
+        return sketch(outputs(y.detach().numpy(), parts[0] if len(parts) == 1 else parts))
+
+    return Contender(answer, both, theirs.about())
 
 
 BENCHMARK = Benchmark(
     "operations, forward and backward",
     {name: Size(name) for name in CASES},
-    {"NumPy": ours("reference"), "kernels": ours("cpu")},
+    {"NumPy": ours("reference"), "kernels": ours("cpu"), "PyTorch": pytorch},
     work,
+    apart={"dropout": "PyTorch"},  # it draws other numbers: there is nothing to hold it to
 )

@@ -98,6 +98,62 @@ def gradients(module):
     return g
 
 
+def tensors_of(args):
+    """Arguments of ours as tensors: trees of them too, and floating ones such that a gradient is asked for."""
+
+    def one(part):
+        return {name: one(leaf) for name, leaf in part.items()} if isinstance(part, dict) else tensor(part)
+
+    def felt(part):
+        for leaf in part.values() if isinstance(part, dict) else [part]:
+            leaf.requires_grad_(leaf.is_floating_point())
+        return part
+
+    return [felt(one(part)) for part in args]
+
+
+def adamw(args, static):
+    """Adam's fused step from the moments that are given: how to run it, and what the first one gives."""
+    w, g, m, v = (tensor(part) for part in args)
+    w.grad = g
+    optimizer = torch.optim.AdamW(
+        [w],
+        lr=static["learning_rate"],
+        betas=(static["beta1"], static["beta2"]),
+        eps=static["eps"],
+        weight_decay=static["weight_decay"],
+        fused=True,
+    )
+    optimizer.state[w] = {"step": torch.tensor(static["t"] - 1.0), "exp_avg": m, "exp_avg_sq": v}
+
+    def answer():
+        optimizer.step()
+        return tuple(part.numpy().copy() for part in (w, m, v))
+
+    return optimizer.step, answer
+
+
+def total_norm(args, static):
+    parts = [tensor(part) for part in args[0].values()]
+    return (lambda: nn.utils.get_total_norm(parts)), (lambda: nn.utils.get_total_norm(parts).numpy())
+
+
+OPERATIONS = {  # ours by name -> theirs
+    "linear": lambda p, x: F.linear(x, p["weight"], p["bias"]),
+    "layer_norm": lambda p, x: F.layer_norm(x, x.shape[-1:], p["weight"], p["bias"]),
+    "rms_norm": lambda p, x: F.rms_norm(x, x.shape[-1:], p["weight"], 1e-6),
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "cross_entropy": F.cross_entropy,
+    "linear_cross_entropy": lambda p, x, targets: F.cross_entropy(F.linear(x, p["weight"]), targets),
+    "embedding": lambda p, ids: F.embedding(ids, p["weight"]),
+    "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+    "adamw": adamw,
+    "global_norm": total_norm,
+}
+
+
 def about():
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 

@@ -42,14 +42,14 @@ def batch_of(size):
     return tuple(np.random.default_rng(1).integers(0, size.vocab, (2, size.batch, size.context)))
 
 
-def ours(backend, **more):
+def ours(backend, fused=False, **more):
     """The step of `minitransformer train`, a piece of the batch to each core."""
 
     def make(size):
         import minitransformer
         from minitransformer.memory import keep_freed_memory
         from minitransformer.training.loop import Training, train_step
-        from minitransformer.training.losses import next_token_loss
+        from minitransformer.training.losses import fused_next_token_loss, next_token_loss
         from minitransformer.training.optimizer import AdamW
         from minitransformer.training.parallel import cut, value_and_gradient
         from minitransformer.trees import leaves
@@ -59,7 +59,7 @@ def ours(backend, **more):
         keep_freed_memory()
         minitransformer.use_backend(backend)
         model, p = model_of(size, **more)
-        loss, pieces = next_token_loss(model), cut(batch_of(size), cores())
+        loss, pieces = (fused_next_token_loss if fused else next_token_loss)(model), cut(batch_of(size), cores())
         training, map = Training(p, AdamW()), all_cores()
 
         def answer():
@@ -113,10 +113,12 @@ BENCHMARK = Benchmark(
     {
         "NumPy": ours("reference"),
         "kernels": ours("cpu"),
-        "kernels, recomputing": ours("cpu", recompute=True),
+        "kernels, fused loss": ours("cpu", fused=True),
+        "kernels, fused loss, recomputing": ours("cpu", fused=True, recompute=True),
         "PyTorch": pytorch(False),
         "PyTorch, compiled": pytorch(True),
     },
     work,
     tolerance=1e-3,
+    tiny=Size(1, 1, 8, 4, 2),
 )

@@ -81,17 +81,15 @@ def masks():
 
 def tiles():
     """What the kernel of attention computes under a causal mask, and what of that may be seen."""
-    from unittest import mock
-
-    from minitransformer.kernels.cpu import attention
+    from minitransformer.kernels.cpu.attention import seen_of
 
     made, axes = figure(7.6, 3.7, 2)
     for ax, T in zip(axes, (20, 8)):
-        q, k = np.zeros((1, 1, 1, T, 1)), np.zeros((1, 1, 1, 20, 1))
-        allowed, shade = may_attend(q[0], 20, None, causal=True), np.full((T, 20), np.nan)
-        problem = attention.Problem(q, k, k, None, None, causal=True, rate=0.0, key=None)
-        with mock.patch.multiple(attention, QUERIES=4, KEYS=5):
-            computed = [(rows, columns) for rows, tiles in problem.tiles() for columns in tiles]
+        allowed, shade = may_attend(np.zeros((1, 1, T, 1)), 20, None, causal=True), np.full((T, 20), np.nan)
+        computed = []
+        for t in range(0, T, 4):
+            seen = seen_of(t + 4, T, 20, True)
+            computed += [(slice(t, t + 4), slice(j, min(j + 5, seen))) for j in range(0, seen, 5)]
         frame(ax, slice(0, T), slice(0, 20), GREY)
         for rows, columns in computed:
             shade[rows, columns] = allowed[rows, columns]

@@ -30,13 +30,14 @@ from ..ops import (
     layer_norm,
     learned_positions,
     linear,
+    linear_cross_entropy,
     relu,
     rms_norm,
     silu,
     sinusoidal_positions,
     softmax,
 )
-from ..training.losses import next_token_loss, translation_loss
+from ..training.losses import fused_next_token_loss, next_token_loss, translation_loss
 from ..trees import tree_map
 
 CASES = {}  # name of a thing -> function of a Draw that yields its cases
@@ -239,6 +240,15 @@ def _(draw):
     yield case(cross_entropy, logits=2 * draw(B, T, V), targets=targets)
     ignored = np.where(np.arange(T) == 0, -100, targets)
     yield case(cross_entropy, logits=2 * draw(B, T, V), targets=ignored, static={"label_smoothing": 0.2})
+
+
+@cases_of(linear_cross_entropy)
+def _(draw):
+    B, T, V, D = draw.sizes(4, least=2)
+    p, targets = {"weight": draw(V, D)}, draw.ids(V, B, T)
+    yield case(linear_cross_entropy, p=p, x=draw(B, T, D), targets=targets)
+    ignored = np.where(np.arange(T) == 0, -100, targets)
+    yield case(linear_cross_entropy, p=p, x=draw(B, T, D), targets=ignored, static={"label_smoothing": 0.2})
 
 
 @cases_of(sinusoidal_positions)
@@ -446,6 +456,15 @@ def _(draw):
 @cases_of(PreNormTransformer)
 def _(draw):
     yield from transformer_cases(draw, PreNormTransformer)
+
+
+@cases_of(fused_next_token_loss)
+def _(draw):
+    model, p, zero = tiny_gpt2(draw)
+    ids, targets = draw.ids(model.vocab_size, 2, 4), draw.ids(model.vocab_size, 2, 4)
+    targets[0, :2] = -100
+    loss = fused_next_token_loss(model, label_smoothing=0.1)
+    yield case(loss, p=p, ids=ids, targets=targets, zero=zero, effort=(1, 2), static={"key": draw.key()})
 
 
 @cases_of(translation_loss)

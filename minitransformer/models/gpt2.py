@@ -43,6 +43,8 @@ class GPT2:
     dropout_rate: float = 0.1
     recompute: bool = False  # layers keep only their input, and run again in the backward
 
+    head = "token"  # the name of the head's parameters
+
     def __post_init__(self):
         for name in ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"):
             check_count(name, getattr(self, name))
@@ -89,6 +91,19 @@ class GPT2:
         positions (T) or (B, T), by default 0 ... T - 1   mask (B or 1, 1, T or 1, T) Boolean, beside the causal one
         key: a SeedSequence to draw dropout from; None for evaluation
         """
+        h, saved = self.hidden(p, ids, positions=positions, mask=mask, key=key)
+        logits, saved["head"] = linear(p[self.head], h)  # (B,T,V), tied to the token embedding
+        return logits, saved
+
+    def backward(self, dlogits, saved):
+        """dlogits (B, T, V)   ->   g, the gradient of every parameter"""
+        dh, g_head = linear_backward(dlogits, saved["head"])
+        g = self.hidden_backward(dh, saved)
+        g[self.head]["weight"] += g_head["weight"]  # used twice: add
+        return g
+
+    def hidden(self, p, ids, *, positions=None, mask=None, key=None):
+        """`forward` up to the head: ids (B, T)   ->   h (B, T, D), of which the logits are a linear map"""
         saved = {}
         tokens, saved["token"] = embedding(p["token"], ids)  # (B,T,D)
         h, saved["position"] = learned_positions(p["position"], tokens, positions=positions)
@@ -105,19 +120,16 @@ class GPT2:
             attention_dropout_rate=self.dropout_rate,
         )
         h, saved["norm"] = layer_norm(p["norm"], h)
-        logits, saved["head"] = linear(p["token"], h)  # (B,T,V), tied to the token embedding
-        return logits, saved
+        return h, saved
 
-    def backward(self, dlogits, saved):
-        """dlogits (B, T, V)   ->   g, the gradient of every parameter"""
+    def hidden_backward(self, dh, saved):
+        """dh (B, T, D)   ->   g, the gradient of every parameter, but for what the head felt"""
         g = {}
-        dh, g_head = linear_backward(dlogits, saved["head"])
         dh, g["norm"] = layer_norm_backward(dh, saved["norm"])
         dh, g["layers"] = self.layers.backward(dh, saved["layers"])
         dh = dropout_backward(dh, saved["dropout"])
         dtokens, g["position"] = learned_positions_backward(dh, saved["position"])
         g["token"] = embedding_backward(dtokens, saved["token"])
-        g["token"]["weight"] += g_head["weight"]  # used twice: add
         return g
 
     def start(self, p, batch):

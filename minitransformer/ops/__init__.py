@@ -10,6 +10,7 @@ from .gelu_tanh import gelu_tanh, gelu_tanh_backward
 from .global_norm import global_norm
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
+from .linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_backward
 from .positions import (
     learned_positions,
     learned_positions_backward,

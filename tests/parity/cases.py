@@ -18,7 +18,7 @@ from minitransformer.blocks import (
 )
 from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
 from minitransformer.models import GPT2, PreNormTransformer, Transformer
-from minitransformer.training.losses import next_token_loss, translation_loss
+from minitransformer.training.losses import fused_next_token_loss, next_token_loss, translation_loss
 
 MORE = {}  # name of a thing -> function of a Draw that yields cases
 
@@ -111,6 +111,15 @@ def _(draw, cross_entropy):
     yield case(cross_entropy, logits=draw(B, T, V), targets=targets, static={"label_smoothing": 0.3})
     yield case(cross_entropy, logits=draw(B, T, V), targets=targets, static={"ignore_index": int(targets[0, 0])})
     yield case(cross_entropy, logits=draw(V), targets=targets[0, :1].reshape(()))
+
+
+@more_of(ops.linear_cross_entropy)
+def _(draw, linear_cross_entropy):
+    B, T, V, D = draw.sizes(4, least=3)
+    p, targets = {"weight": draw(V, D)}, draw.ids(V, B, T)
+    ignored = {"ignore_index": int(targets[0, 0])}
+    yield case(linear_cross_entropy, p=p, x=row_far_off(draw, B, T, D), targets=targets, static=ignored)
+    yield case(linear_cross_entropy, p=p, x=draw(D), targets=targets[0, :1].reshape(()))
 
 
 @more_of(ops.embedding)
@@ -239,13 +248,13 @@ def _(draw, _):
     yield case(model, p=p, ids=draw.ids(13, 4, 7), zero=GPT2_ZERO, static={"positions": draw.ids(11, 4, 7)})
 
 
-@more_of(next_token_loss)
-def _(draw, _):
+@more_of(next_token_loss, fused_next_token_loss)
+def _(draw, loss_class):
     for label_smoothing in (0.0, 0.1):
         model, p = gpt2(draw)
         ids, targets = draw.ids(13, 4, 7), draw.ids(13, 4, 7)
         targets[np.arange(7) >= draw.rng.integers(1, 7, 4)[:, None]] = -100
-        loss = next_token_loss(model, label_smoothing=label_smoothing)
+        loss = loss_class(model, label_smoothing=label_smoothing)
         yield case(loss, p=p, ids=ids, targets=targets, zero=GPT2_ZERO)
 
 

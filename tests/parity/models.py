@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from minitransformer import models, ops
 from minitransformer.convention import fold
-from minitransformer.training.losses import next_token_loss, translation_loss
+from minitransformer.training.losses import fused_next_token_loss, next_token_loss, translation_loss
 
 from .blocks import layer_names
 from .twins import call, twin, twin_of
@@ -163,6 +163,7 @@ twin_of(models.Transformer)(transformer_twin(norm_first=False))
 twin_of(models.PreNormTransformer)(transformer_twin(norm_first=True))
 
 
+@twin_of(fused_next_token_loss)
 @twin_of(next_token_loss)
 def _(loss):
     def value(p, ids, targets, *, key=None):

@@ -97,6 +97,11 @@ def _(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     return F.cross_entropy(rows, targets.reshape(-1), ignore_index=ignore_index, label_smoothing=label_smoothing)
 
 
+@twin_of(ops.linear_cross_entropy)
+def _(p, x, targets, **static):
+    return twin(ops.cross_entropy)(F.linear(x, p["weight"]), targets, **static)
+
+
 @twin_of(ops.sinusoidal_positions)
 def _(x, *, positions=None):
     """The formula as it is often written: the even columns at once, then the odd ones."""

@@ -11,6 +11,7 @@ from . import (
     global_norm,
     layer_norm,
     linear,
+    linear_cross_entropy,
     rms_norm,
     silu,
 )

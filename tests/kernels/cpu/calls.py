@@ -217,6 +217,16 @@ def _(pick, draw):
     return {"logits": logits, "targets": targets}, {"ignore_index": ignore_index, "label_smoothing": smoothing}
 
 
+@calls_of(ops.linear_cross_entropy)
+def _(pick, draw):
+    V, D = lengths(pick, 2)
+    lead, size = batch(pick), pick(one_of(1, 10), "size of x")
+    targets, smoothing = draw.ids(V, *lead), pick(one_of(0.0, 0.2), "label_smoothing")
+    targets = np.where(draw.rng.random(targets.shape) < pick(one_of(0.0, 0.3), "ignored"), -100, targets)
+    weight = draw(V, D) / np.sqrt(D)
+    return {"p": {"weight": weight}, "x": size * draw(*lead, D), "targets": targets}, {"label_smoothing": smoothing}
+
+
 @calls_of(ops.attention)
 def _(pick, draw):
     B, G, K = lengths(pick, 3, (2, 3, 1, 4, 5))

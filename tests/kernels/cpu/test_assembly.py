@@ -85,6 +85,17 @@ def called():
         one, one, one, one, t=1, learning_rate=0.1, beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=0.1
     )
     ops.global_norm.implementations["cpu"][0]({"a": one})
+    for name in OVER_TILES:  # loaded from the disk, they have not asked for what they call
+        for signature in all_in_float32(COMPILED[name]):
+            compile_anew(name, signature)
+
+
+def all_in_float32(kernel):
+    floats = [
+        {each.dtype for each in signature if isinstance(each, types.Array) and isinstance(each.dtype, types.Float)}
+        for signature in kernel.signatures
+    ]
+    return [signature for signature, kinds in zip(kernel.signatures, floats, strict=True) if kinds <= {types.float32}]
 
 
 def in_float32(kernel):
@@ -94,23 +105,24 @@ def in_float32(kernel):
         arrays = [each for each in signature if isinstance(each, types.Array)]
         return sum((each.layout != "C") + (not each.mutable) + (not each.aligned) for each in arrays)
 
-    floats = [
-        {each.dtype for each in signature if isinstance(each, types.Array) and isinstance(each.dtype, types.Float)}
-        for signature in kernel.signatures
-    ]
-    candidates = [s for s, kinds in zip(kernel.signatures, floats, strict=True) if kinds <= {types.float32}]
+    candidates = all_in_float32(kernel)
     assert candidates, "it has never been called in float32"
     return min(candidates, key=strangeness)
+
+
+def compile_anew(name, signature):
+    kernel = COMPILED[name] if name != "largest" else top
+    options = {option: value for option, value in kernel.targetoptions.items() if option != "nopython"}
+    again = numba.njit(kernel.py_func, **options)
+    again.compile(signature)
+    return again
 
 
 @functools.cache
 def anew(name):
     """Its LLVM code and its assembly in float32, compiled anew: what came from the disk cannot be looked at."""
-    kernel = COMPILED[name] if name != "largest" else top
-    options = {option: value for option, value in kernel.targetoptions.items() if option != "nopython"}
-    again = numba.njit(kernel.py_func, **options)
-    signature = in_float32(kernel)
-    again.compile(signature)
+    signature = in_float32(COMPILED[name] if name != "largest" else top)
+    again = compile_anew(name, signature)
     return again.inspect_llvm(signature), again.inspect_asm(signature)
 
 
