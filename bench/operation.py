@@ -28,7 +28,7 @@ def affine(*names):
     return {name: draw(D, seed=i + 5) for i, name in enumerate(names)}
 
 
-def ids(size, vocab=V):
+def ids(size, vocab):
     return np.random.default_rng(3).integers(0, vocab, size)
 
 
@@ -41,9 +41,9 @@ CASES = {
     "gelu_tanh": lambda: ((draw(N, 4 * D),), {}),
     "silu": lambda: ((draw(N, 4 * D),), {}),
     "dropout": lambda: ((draw(N, D),), {"rate": 0.1, "key": np.random.SeedSequence(0)}),
-    "cross_entropy": lambda: ((draw(N // 4, V), ids(N // 4)), {}),
-    "linear_cross_entropy": lambda: (({"weight": 0.1 * draw(V, D, seed=1)}, draw(N // 4, D), ids(N // 4)), {}),
-    "embedding": lambda: (({"weight": draw(V, D)}, ids(N)), {}),
+    "cross_entropy": lambda: ((draw(N // 4, V), ids(N // 4, V)), {}),
+    "linear_cross_entropy": lambda: (({"weight": 0.1 * draw(V, D, seed=1)}, draw(N // 4, D), ids(N // 4, V)), {}),
+    "embedding": lambda: (({"weight": draw(V, D)}, ids(N, V)), {}),
     "attention": lambda: ([part.swapaxes(1, 2) for part in draw(3, 4, 256, HEADS, D // HEADS)], {"causal": True}),
     "adamw": lambda: (
         [draw(D, 4 * D), draw(D, 4 * D, seed=1), draw(D, 4 * D, seed=2), draw(D, 4 * D, seed=3) ** 2],
@@ -100,6 +100,22 @@ def outputs(y, backward):
     return found
 
 
+def cut(args, n):
+    """Arguments in n parts by their rows, parameters whole: what each thread has in training."""
+    parts = [[arg] * n if isinstance(arg, dict) else np.array_split(arg, n) for arg in args]
+    return list(zip(*parts, strict=True))
+
+
+def joined(results):
+    """What (y, gradients) of all parts are of the whole: rows side by side, parameters' gradients and losses added."""
+    first = results[0]
+    if isinstance(first, dict):
+        return {name: sum(part[name] for part in results) for name in first}
+    if isinstance(first, tuple):
+        return tuple(joined(part) for part in zip(*results, strict=True))
+    return None if first is None else np.concatenate(results) if first.ndim else sum(results)
+
+
 def ours(backend):
     def make(size):
         import minitransformer
@@ -111,20 +127,24 @@ def ours(backend):
         minitransformer.use_backend(backend)
         operation = getattr(ops, size.operation)
         args, static = CASES[size.operation]()
-        all_cores()
         about = {"threads": cores()}
+        map = all_cores()
         if not operation.gradient:
             in_place = {"out": (args[0], *args[2:])} if size.operation == "adamw" else {}
             first = sketch(outputs(operation(*args, **static), None))
             return Contender(lambda: first, lambda: operation(*args, **static, **in_place), about)
+        parts = cut(args, 1 if size.operation == "dropout" else cores())  # whose numbers are drawn in a row
         y, _ = operation(*args, **static)
-        dy = upstream(y)
+        dys = np.array_split(upstream(y), len(parts)) if y.shape else [1 / len(parts)] * len(parts)
+
+        def one(part, dy):
+            y, saved = operation(*part, **static)
+            return (y if y.shape else y * dy), operation.backward(dy, saved)
 
         def both():
-            y, saved = operation(*args, **static)
-            return y, operation.backward(dy, saved)
+            return list(map(one, parts, dys))
 
-        return Contender(lambda: sketch(outputs(*both())), both, about)
+        return Contender(lambda: sketch(outputs(*joined(both()))), both, about | {"parts": len(parts)})
 
     return make
 
