@@ -4,13 +4,14 @@ Run as a module, it measures in a process of its own and prints JSON.
 """
 
 import json
-import os
 import platform
 import subprocess
 import sys
 import time
 
 import numpy as np
+
+from minitransformer.threads import available_cores as cores
 
 
 def processor():
@@ -32,10 +33,6 @@ def versions():
         except PackageNotFoundError:
             continue
     return found
-
-
-def cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def all_cores():

@@ -42,8 +42,8 @@ def batch_of(size):
     return tuple(np.random.default_rng(1).integers(0, size.vocab, (2, size.batch, size.context)))
 
 
-def ours(backend, fused=False, **more):
-    """The step of `minitransformer train`, a piece of the batch to each core."""
+def ours(backend, fused=False, n_pieces=None, **more):
+    """The step of `minitransformer train`, by default a piece of the batch to each core."""
 
     def make(size):
         import minitransformer
@@ -59,7 +59,8 @@ def ours(backend, fused=False, **more):
         keep_freed_memory()
         minitransformer.use_backend(backend)
         model, p = model_of(size, **more)
-        loss, pieces = (fused_next_token_loss if fused else next_token_loss)(model), cut(batch_of(size), cores())
+        loss = (fused_next_token_loss if fused else next_token_loss)(model)
+        pieces = cut(batch_of(size), n_pieces or cores())
         training, map = Training(p, AdamW()), all_cores()
 
         def answer():

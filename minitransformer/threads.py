@@ -4,6 +4,7 @@ NumPy and the kernels let go of Python's lock, so threads do compute at the same
 one thread: two pools on the same cores ruin each other. How many threads there are never changes what comes out.
 """
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ WORTH_WAKING = 1 << 23  # bytes
 
 _pools = []  # of the `workers` that are at work, the innermost last
 _here = threading.local()  # _here.working: this thread is a worker, and hands nothing on
+
+
+def available_cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import contextmanager
 
+from ..threads import available_cores
 from . import printable, program
 
 
@@ -33,10 +34,6 @@ def add_training_options(parser, settings_class, out):
 
 def flag(name):
     return f"--{name.replace('_', '-')}"
-
-
-def available_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train(args, task_class, text, out):

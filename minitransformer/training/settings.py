@@ -1,8 +1,13 @@
-"""What a training run is asked for. Two runs of the same settings on the same text are the same run, bit for bit."""
+"""What a training run is asked for. Two runs of the same settings on the same text are the same run, bit for bit.
+
+How many pieces a batch is cut into is such a setting, for it decides in which order numbers are added. By default they
+are as many as this machine has cores; a run that is resumed elsewhere keeps those that it began with.
+"""
 
 import math
 from dataclasses import dataclass, field, fields
 
+from ..threads import available_cores
 from ..tokenizers import TOKENIZERS
 
 
@@ -22,7 +27,9 @@ class Settings:
     width: int = option(128, "d_model, the width of the model", least=1)
     batch: int = option(12, "sequences a batch", least=1)
     accumulate: int = option(1, "batches a step", least=1)
-    pieces: int = option(4, "pieces that a batch is cut into, for the threads", least=1)
+    pieces: int = option(
+        available_cores(), "pieces that a batch is cut into, one for each core of this machine", least=1
+    )
     steps: int = option(2000, "steps of the optimizer", least=1)
     warmup: int = option(100, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(1e-3, "the highest learning rate", above=0, below=math.inf)

@@ -10,6 +10,13 @@ Only negative numbers have their exponential here. A softmax takes its largest s
 other; nor does σ, written as below. That saves the care which large results need, a third of the time.
 
     σ(x) = 1 / (1 + exp(-|x|)) for x ≥ 0, and exp(-|x|) / (1 + exp(-|x|)) below
+
+The normal distribution's Φ is made of it too, in float32. With z = |x| / √2, erfc(z) = exp(-z²) erfcx(z), and what is
+left is a smooth function of t = 1 / (1 + 0.4 z), which runs from 1 to 0 as z from 0 to ∞:
+
+    Φ(-|x|) = ½ exp(-x²/2) t P(t)       P(t) = erfcx(z) / t, the polynomial of degree 10 through its Chebyshev points
+
+which no digits are lost in, however far to the left.
 """
 
 import math
@@ -20,6 +27,20 @@ from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
 LOG2_E = 1 / math.log(2)
+SQRT_2, SQRT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
+ERFCX = (  # of P above, the constant first
+    0.2256758315,
+    0.2256763169,
+    0.2076007204,
+    0.1718905719,
+    0.1180951229,
+    0.08712064218,
+    -0.05379316758,
+    0.1468032475,
+    -0.2430417334,
+    0.1438410701,
+    -0.02986862865,
+)
 LANES = 64  # how many running maxima stand side by side
 
 
@@ -83,6 +104,33 @@ def choose_sigmoid(x):
         return (one if x >= 0 else e) / (one + e)
 
     return sigmoid_of
+
+
+def normal(x):
+    """Φ(x) and φ(x), the normal distribution and its density, for use in a kernel; x a float32 or a float64."""
+    raise TypeError("normal is for kernels: compiled code alone can call it")
+
+
+@overload(normal, inline="always")
+def choose_normal(x):
+    return (lambda x: normal32(x)) if x == types.float32 else (lambda x: normal64(x))
+
+
+@register_jitable(fastmath={"contract"})
+def normal32(x):
+    one = np.float32
+    e = exp_negative(one(-0.5) * x * x)
+    t = one(1) / (one(1) + one(0.4 / SQRT_2) * abs(x))
+    y = one(ERFCX[10])
+    for i in range(9, -1, -1):
+        y = y * t + one(ERFCX[i])
+    tail = one(0.5) * e * t * y
+    return tail if x < one(0) else one(1) - tail, e * one(1 / SQRT_2_PI)
+
+
+@register_jitable(fastmath={"contract"})
+def normal64(x):
+    return 0.5 * math.erfc(-x / SQRT_2), exp_negative(-0.5 * x * x) / SQRT_2_PI  # erfc is the C library's
 
 
 @register_jitable(fastmath={"contract"})

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import erfcx, ndtr
 
 from minitransformer.gradcheck import has_extended
 from minitransformer.kernels.cpu.compiled import compiled
-from minitransformer.kernels.cpu.functions import LANES, exp_negative, largest, sigmoid
+from minitransformer.kernels.cpu.functions import ERFCX, LANES, exp_negative, largest, normal, sigmoid
 
 
 @compiled
@@ -124,7 +125,7 @@ def test_no_step_down_anywhere(dtype):
 
 
 def test_only_kernels_can_call_them():
-    for function in (exp_negative, sigmoid):
+    for function in (exp_negative, normal, sigmoid):
         with pytest.raises(TypeError, match=f"{function.__name__} is for kernels"):
             function(-1.0)
 
@@ -145,6 +146,49 @@ def test_the_sigmoid_within_four_units_in_the_last_place(dtype, rng):
 def test_the_sigmoid_of_what_is_large_or_no_number(dtype):
     x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30], dtype)
     np.testing.assert_array_equal(exp_of(sigmoids, x), np.array([1, 0, np.nan, 1, 0], dtype))
+
+
+# ---------------------------------------------------------------------------------------------- the normal distribution
+
+
+@compiled
+def normals(x, cdf, pdf):
+    for i in range(x.size):
+        cdf[i], pdf[i] = normal(x[i])
+
+
+def test_where_the_coefficients_come_from():
+    """The polynomial through the Chebyshev points of what it stands for."""
+    exact = np.polynomial.Chebyshev.interpolate(lambda t: erfcx((1 / t - 1) / 0.4) / t, 10, domain=[0, 1])
+    found = np.polynomial.Polynomial(ERFCX)
+    t = np.linspace(1e-6, 1, 100_001)
+    np.testing.assert_allclose(found(t), exact(t), rtol=3e-9)
+    np.testing.assert_allclose(found(t), erfcx((1 / t - 1) / 0.4) / t, rtol=2e-8)
+
+
+@precisions
+def test_the_normal_distribution(dtype, rng):
+    """To some units in the last place, and those that x²/2 brings, whose rounding its exponential feels whole."""
+    x = np.concatenate([rng.normal(0, 4, 200_000), rng.normal(size=200_000), [0.0, -0.0, 30, -30]]).astype(dtype)
+    cdf, pdf = np.empty_like(x), np.empty_like(x)
+    normals(x, cdf, pdf)
+    wide = x.astype(np.float64)
+    eps = np.finfo(dtype).eps
+    felt = 8 + 2 * wide * wide
+    for found, exact in ((cdf, ndtr(wide)), (pdf, np.exp(-wide * wide / 2) / np.sqrt(2 * np.pi))):
+        large = exact > 1e4 * np.finfo(dtype).tiny
+        assert (np.abs(found - exact)[large] <= (felt * eps * exact)[large]).all()
+        assert (found[~large] >= 0).all() and found[~large].max(initial=0) < 1e5 * np.finfo(dtype).tiny
+
+
+@precisions
+def test_the_normal_distribution_of_what_is_large_or_no_number(dtype):
+    x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30], dtype)
+    cdf, pdf = np.empty_like(x), np.empty_like(x)
+    with np.errstate(over="ignore"):
+        normals(x, cdf, pdf)
+    np.testing.assert_array_equal(cdf, np.array([1, 0, np.nan, 1, 0], dtype))
+    np.testing.assert_array_equal(pdf, np.array([0, 0, np.nan, 0, 0], dtype))
 
 
 # --------------------------------------------------------------------------------------------------------- the largest

@@ -1,0 +1,99 @@
+"""The tables of timings on the pages and in the README, from what `python -m bench` left in bench/results/.
+
+python docs/timings.py      writes the README's table anew
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results"
+IN_README = re.compile(r"(<!-- timings: docs/timings.py writes them -->\n).*?(<!-- end of timings -->)", re.DOTALL)
+OTHERS = ("PyTorch", "transformers")  # what ours is held against, where it is there
+
+
+def everything():
+    """(file, content) of every benchmark that was kept: its table, and its picture."""
+    for path in sorted(RESULTS.glob("*.json")):
+        yield f"bench_{path.stem}.md", table(read(path.stem))
+        yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
+
+
+def read(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def machine_line(result):
+    """On what and with what it was measured, in a sentence."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"{machine['processor']}, {machine['cores']} cores; {versions}; {result['date']}."
+
+
+def table(result):
+    """A line for each size and contender: time with its spread, against the other of its size, and of the floor."""
+    rows = [
+        "| size | contender | median | from … to | speed | of the floor | memory |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, size in result["sizes"].items():
+        other = held_against(size)
+        for row in size["rows"]:
+            rows.append(
+                f"| {name} | {row['contender']} | {time(row['median'])} | {time(row['least'])} … {time(row['most'])} "
+                f"| {other['median'] / row['median']:.2f} × {other['contender']} "
+                f"| {least_time(size) / row['median']:.0%} | {row['peak'] / 2**20:,.0f} MB |"
+            )
+    return "\n".join([*rows, "", machine_line(result), ""])
+
+
+def held_against(size):
+    """The row of the library that a person would use instead; of NumPy where there is none. `as it is` before all."""
+    rows = {row["contender"]: row for row in size["rows"]}
+    return rows[next(name for name in ("as it is", *OTHERS, "NumPy") if name in rows)]
+
+
+def least_time(size):
+    work, floor = size["work"], size["floor"]
+    return max(work.get("flops", 0) / floor["flops"], work.get("bytes", 0) / floor["bytes"])
+
+
+def time(seconds):
+    """With three digits, in a unit that suits."""
+    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            value = seconds * factor
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
+# -------------------------------------------------------------------------------------------------------- the README
+
+
+README_LINES = (  # benchmark, size, what it is
+    ("step", "small", "a training step of the model above"),
+    ("step", "medium", "… of 6 layers of width 384, 8 × 256 tokens"),
+    ("step", "gpt2", "… of GPT-2 124M, 2 × 256 tokens"),
+    ("attention", "T1024", "causal attention, forward and backward, 1,024 tokens"),
+    ("decoding", "gpt2", "32 tokens from GPT-2 124M, one by one"),
+)
+
+
+def readme_table():
+    lines = ["| | NumPy | kernels | PyTorch |", "| --- | ---: | ---: | ---: |"]
+    for benchmark, size, what in README_LINES:
+        rows = {row["contender"]: row for row in read(benchmark)["sizes"][size]["rows"]}
+        theirs = next((rows[name] for name in OTHERS if name in rows), None)
+        numbers = [time(row["median"]) for row in (rows["NumPy"], rows["kernels"], theirs)]
+        lines.append(f"| {what} | {' | '.join(numbers)} |")
+    return "\n".join([*lines, "", machine_line(read("step"))])
+
+
+def with_timings(text):
+    """The README with the table as the results have it."""
+    return IN_README.sub(lambda match: f"{match[1]}\n{readme_table()}\n\n{match[2]}", text)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(with_timings(readme.read_text(encoding="utf-8")), encoding="utf-8")
