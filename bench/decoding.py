@@ -1,28 +1,32 @@
-"""Decoding: 32 tokens one after another with a cache, batch 1, greedy, from a prompt of 32; float32, GPT-2 124M."""
+"""Decoding: 32 tokens one after another with a cache, greedy, from prompts of 32; float32."""
 
 import numpy as np
 
 from .contender import Benchmark, Contender
 from .step import Size, model_of
 
-SIZES = {"small": Size(4, 4, 128, 128, 1), "gpt2": Size(12, 12, 768, 128, 1, 50257)}
+SIZES = {
+    "small": Size(4, 4, 128, 128, 1),
+    "gpt2": Size(12, 12, 768, 128, 1, 50257),
+    "gpt2-batch": Size(12, 12, 768, 128, 8, 50257),
+}
 NEW = 32
 
 
-def prompt_of(size):
-    return np.random.default_rng(1).integers(0, size.vocab, NEW)
+def prompts_of(size):
+    return np.random.default_rng(1).integers(0, size.vocab, (size.batch, NEW))
 
 
 def work(size):
-    """A token reads every weight once, but of the embeddings only a row."""
+    """A token reads every weight once, whatever the batch, but of the embeddings only a row."""
     matrices = size.layers * 12 * size.width**2 + size.vocab * size.width
-    return {"bytes": 4 * matrices * NEW, "tokens": NEW}
+    return {"bytes": 4 * matrices * NEW, "flops": 2 * matrices * NEW * size.batch}
 
 
 def ours(backend):
     def make(size):
         import minitransformer
-        from minitransformer.decoding import generate
+        from minitransformer.decoding import decode
         from minitransformer.memory import keep_freed_memory
 
         from .machine import all_cores, cores
@@ -33,7 +37,7 @@ def ours(backend):
         all_cores()
 
         def run():
-            return list(generate(model, p, prompt_of(size), max_tokens=NEW, temperature=0.0))
+            return decode(model, p, model.start(p, size.batch), prompts_of(size), max_tokens=NEW)
 
         return Contender(lambda: {"ids": np.array(run())}, run, {"threads": cores()})
 
@@ -58,14 +62,14 @@ def transformers(size):
     module = GPT2LMHeadModel(config).eval()
     names, (_, p) = theirs.published_names, model_of(size)
     theirs.load([(module.get_parameter(name), array) for name, array in names(p).items()])
-    ids = torch.tensor(prompt_of(size))[None]
+    ids = torch.tensor(prompts_of(size))
 
     def run():
         with torch.no_grad():
             found = module.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, do_sample=False, pad_token_id=0
             )
-        return found[0, len(ids[0]) :]
+        return found[:, NEW:]
 
     return Contender(lambda: {"ids": run().numpy()}, run, theirs.about())
 

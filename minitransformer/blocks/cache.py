@@ -4,11 +4,14 @@ import numpy as np
 
 
 class Cache:
-    """The keys and values of one layer for every position so far; room for `length` of them."""
+    """The keys and values of one layer for every position so far; room for `length` of them.
+
+    They lie in memory position after position, so that those so far are one piece, which nobody has to copy.
+    """
 
     def __init__(self, batch, n_heads, length, width, dtype):
-        self.k = np.zeros((batch, n_heads, length, width), dtype)
-        self.v = np.zeros_like(self.k)
+        self.k = np.zeros((batch, length, n_heads, width), dtype).swapaxes(1, 2)  # (B,H,length,K)
+        self.v = np.zeros((batch, length, n_heads, width), dtype).swapaxes(1, 2)
         self.length = 0
 
     def extend(self, k, v):
@@ -26,7 +29,7 @@ class Cache:
 
     def reorder(self, rows):
         """Row i goes on from what row rows[i] remembered: beams change places."""
-        self.k, self.v = self.k[rows], self.v[rows]
+        self.k, self.v = (part.swapaxes(1, 2)[rows].swapaxes(1, 2) for part in (self.k, self.v))
 
 
 class CrossCache(Cache):
