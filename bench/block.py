@@ -18,9 +18,9 @@ SIZES = {"D128": Size(128, 4, 64, 12), "D768": Size(768, 12, 256, 2)}
 
 
 def work(size):
-    """24 D² operations a position forward, twice as many backward, and both products of the attention."""
+    """24 D² operations a position forward, twice as many backward, and the half of attention's that may be seen."""
     positions = size.batch * size.T
-    return {"flops": 72 * size.width**2 * positions + 12 * size.width * size.T * positions}
+    return {"flops": 72 * size.width**2 * positions + 6 * size.width * size.T * positions}
 
 
 def layer_of(size):

@@ -57,12 +57,12 @@ def best(work, repeats):
 
 
 def floor():
-    """Operations and bytes a second, with all cores: a large float32 product, and arrays too large for any cache."""
+    """Operations and bytes a second: a large float32 product on every core, and arrays too large for any cache."""
     from minitransformer.threads import spread, workers
 
     n, pieces = 1536, range(cores())
     a, b = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
-    parts = [np.ones(2**27, np.float32) for _ in pieces]  # 512 MB each
+    parts = [np.ones(2**28 // len(pieces), np.float32) for _ in pieces]  # 1 GB together
     with workers(cores()):
         flops = len(pieces) * 2 * n**3 / best(lambda: spread(lambda _: a @ b, pieces), 12)
         read = sum(part.nbytes for part in parts) / best(lambda: spread(lambda part: part.sum(), parts), 5)

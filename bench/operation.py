@@ -57,11 +57,15 @@ if KERNELS != CASES.keys():
 
 
 def work(size):
-    """At least every input is read and every output written, once each way; some also have products."""
+    """What comes in is read once each way, and as much written: at least that. Some also have products."""
     args, static = CASES[size.operation]()
     arrays = [part for arg in args for part in (arg.values() if isinstance(arg, dict) else (arg,))]
     touched = sum(part.nbytes for part in arrays)
     found = {"bytes": touched * (2 if has_backward(size.operation) else 1)}
+    if size.operation == "embedding":  # forward only the rows that are asked for; backward a whole table is written
+        found["bytes"] = 4 * V * D + 3 * 4 * N * D
+    if size.operation == "adamw":
+        found["bytes"] += 3 * 4 * args[0].size
     if size.operation == "attention":
         B, H, T, K = args[0].shape
         found["flops"] = 7 * B * H * T * T * K
@@ -135,7 +139,7 @@ def ours(backend):
             return Contender(lambda: first, lambda: operation(*args, **static, **in_place), about)
         parts = cut(args, 1 if size.operation == "dropout" else cores())  # whose numbers are drawn in a row
         y, _ = operation(*args, **static)
-        dys = np.array_split(upstream(y), len(parts)) if y.shape else [1 / len(parts)] * len(parts)
+        dys = np.array_split(upstream(y), len(parts)) if y.shape else [len(part[-1]) / len(args[-1]) for part in parts]
 
         def one(part, dy):
             y, saved = operation(*part, **static)

@@ -49,6 +49,7 @@ def their_first_step():
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
     loss = module.loss(*map(torch.tensor, batch_of(size)))
     loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
     optimizer.step()
     return loss.item()
 

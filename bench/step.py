@@ -25,10 +25,10 @@ SIZES = {
 
 
 def work(size):
-    """The products of a step: 6 operations a parameter and token, and both of each attention's, causal or not."""
+    """The products of a step: 6 operations a parameter and token, and the half of each attention's that may be seen."""
     D, tokens = size.width, size.batch * size.context
     matrices = size.layers * 12 * D * D + size.vocab * D
-    return {"flops": 6 * matrices * tokens + 12 * size.layers * D * size.context * tokens}
+    return {"flops": 6 * matrices * tokens + 6 * size.layers * D * size.context * tokens}
 
 
 def model_of(size, **more):

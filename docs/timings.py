@@ -17,7 +17,8 @@ def everything():
     """(file, content) of every benchmark that was kept: its table, and its picture."""
     for path in sorted(RESULTS.glob("*.json")):
         yield f"bench_{path.stem}.md", table(read(path.stem))
-        yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
+        if path.with_suffix(".png").exists():
+            yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
 
 
 def read(name):
@@ -43,9 +44,18 @@ def table(result):
             rows.append(
                 f"| {name} | {row['contender']} | {time(row['median'])} | {time(row['least'])} … {time(row['most'])} "
                 f"| {other['median'] / row['median']:.2f} × {other['contender']} "
-                f"| {least_time(size) / row['median']:.0%} | {row['peak'] / 2**20:,.0f} MB |"
+                f"| {of_floor(size, row)} | {memory(result, row)} |"
             )
     return "\n".join([*rows, "", machine_line(result), ""])
+
+
+def of_floor(size, row):
+    return f"{least_time(size) / row['median']:.0%}" if size["work"] else ""
+
+
+def memory(result, row):
+    """What was needed beyond the inputs; nothing where processes were started, or compiled code would count."""
+    return "" if result["benchmark"] in ("start", "operation") else f"{row['peak'] / 2**20:,.0f} MB"
 
 
 def held_against(size):
@@ -84,7 +94,7 @@ def readme_table():
     for benchmark, size, what in README_LINES:
         rows = {row["contender"]: row for row in read(benchmark)["sizes"][size]["rows"]}
         theirs = next((rows[name] for name in OTHERS if name in rows), None)
-        numbers = [time(row["median"]) for row in (rows["NumPy"], rows["kernels"], theirs)]
+        numbers = [time(row["median"]) if row else "" for row in (rows["NumPy"], rows["kernels"], theirs)]
         lines.append(f"| {what} | {' | '.join(numbers)} |")
     return "\n".join([*lines, "", machine_line(read("step"))])
 

@@ -6,7 +6,7 @@ import numpy as np
 class Cache:
     """The keys and values of one layer for every position so far; room for `length` of them.
 
-    They lie in memory position after position, so that those so far are one piece, which nobody has to copy.
+    They lie in memory position after position, so that of a single sequence those so far are one contiguous piece.
     """
 
     def __init__(self, batch, n_heads, length, width, dtype):

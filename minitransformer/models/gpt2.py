@@ -148,4 +148,4 @@ class GPT2:
         h, _ = learned_positions(p["position"], embedding(p["token"], ids)[0], positions=positions)
         for p_layer, cache in zip(p["layers"], caches, strict=True):
             h = pre_norm_layer_step(p_layer, h, cache, n_heads=self.n_heads, activation=gelu_tanh, mask=mask)
-        return linear(p["token"], layer_norm(p["norm"], h[:, -1])[0])[0]
+        return linear(p[self.head], layer_norm(p["norm"], h[:, -1])[0])[0]

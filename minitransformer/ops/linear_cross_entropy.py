@@ -1,4 +1,4 @@
-"""The linear map to a vocabulary and the cross-entropy of what comes out, in one: nobody sees the logits.
+"""The linear map to a vocabulary and the cross-entropy of what comes out, in one: nobody is handed the logits.
 
     forward     loss = cross_entropy(x Wᵀ, targets)
 

@@ -45,9 +45,11 @@ class next_token_loss:
 
 @registered("loss")
 class fused_next_token_loss(next_token_loss):
-    """fused_next_token_loss(model): the same number, in less memory, for a model whose head is a linear map.
+    """fused_next_token_loss(model): the same number, for a model whose head is its token embedding.
 
-    forward     loss = linear_cross_entropy(head, hidden(ids), targets)        nobody ever has all the logits
+    The kernel of `linear_cross_entropy` never has all the logits of a large vocabulary; the reference does.
+
+    forward     loss = linear_cross_entropy(head, hidden(ids), targets)
     backward    the forward read from the bottom up
     """
 

@@ -1,7 +1,8 @@
 """What a training run is asked for. Two runs of the same settings on the same text are the same run, bit for bit.
 
-How many pieces a batch is cut into is such a setting, for it decides in which order numbers are added. By default they
-are as many as this machine has cores; a run that is resumed elsewhere keeps those that it began with.
+How many pieces a batch is cut into is such a setting, for it decides in which order numbers are added, and what each
+piece's dropout draws. By default they are as many as this machine has cores, so that another machine's run is the same
+with that number as its `--pieces`; a run that is resumed elsewhere keeps those that it began with.
 """
 
 import math

@@ -72,7 +72,7 @@ def test_the_most_memory_is_seen():
 def test_the_work_of_a_step():
     """Of one layer of width 2, one head, three tokens, ids below 5, counted by hand."""
     matrices = 4 * 2 * 2 + 2 * 2 * 8 + 5 * 2
-    attention = 2 * (2 * 3 * 3 * 2) * 3  # two products, twice as much backward
+    attention = 2 * (2 * 3 * 3 * 2) * 3 / 2  # two products, twice as much backward, half of it above the diagonal
     assert step.work(step.Size(1, 1, 2, 3, 1, 5))["flops"] == 3 * 2 * 3 * matrices + attention
 
 
@@ -81,12 +81,14 @@ def test_the_work_of_an_attention():
 
 
 def test_the_work_of_decoding():
-    matrices = 4 * 12 * 128 * 128 + 65 * 128
-    assert decoding.work(decoding.SIZES["small"])["bytes"] == 4 * matrices * decoding.NEW
+    """Of one layer of width 2, ids below 5, two texts: all weights for every token of 32, by every text."""
+    matrices = 4 * 2 * 2 + 2 * 2 * 8 + 5 * 2
+    found = decoding.work(step.Size(1, 1, 2, 64, 2, 5))
+    assert found == {"bytes": 32 * 4 * matrices, "flops": 32 * 2 * matrices * 2}
 
 
 def test_the_work_of_a_block():
-    assert block.work(block.Size(2, 1, 3, 1))["flops"] == 3 * 2 * 3 * 12 * 4 + 2 * (2 * 3 * 3 * 2) * 3
+    assert block.work(block.Size(2, 1, 3, 1))["flops"] == 3 * 2 * 3 * 12 * 4 + 2 * (2 * 3 * 3 * 2) * 3 / 2
 
 
 def test_the_least_time_is_that_of_the_slower_part():
@@ -94,16 +96,12 @@ def test_the_least_time_is_that_of_the_slower_part():
     assert command.least_time({"bytes": 2e9}, FLOOR) == 2
 
 
-def test_every_kernel_has_a_timing():
-    assert {name for name, thing in THINGS.items() if "cpu" in getattr(thing, "implementations", ())} == set(
-        operation.CASES
-    )
-
-
-@pytest.mark.parametrize("name", ["linear", "layer_norm", "silu", "cross_entropy", "attention"])
+@pytest.mark.parametrize(
+    "name", sorted(name for name in operation.CASES if THINGS[name].gradient and name != "dropout")
+)
 def test_parts_joined_are_the_whole(name, monkeypatch, rng):
     """As the benchmark cuts them for its threads."""
-    monkeypatch.setattr(operation, "N", 12)
+    monkeypatch.setattr(operation, "N", 20)
     monkeypatch.setattr(operation, "D", 24)
     monkeypatch.setattr(operation, "V", 7)
     thing, (args, static) = THINGS[name], operation.CASES[name]()
@@ -111,7 +109,7 @@ def test_parts_joined_are_the_whole(name, monkeypatch, rng):
     dy = operation.upstream(y)
     whole = operation.outputs(y, thing.backward(dy, saved))
     parts = operation.cut(args, 3)
-    dys = np.array_split(dy, 3) if y.shape else [1 / 3] * 3
+    dys = np.array_split(dy, 3) if y.shape else [len(part[-1]) / len(args[-1]) for part in parts]
     results = []
     for part, dy_part in zip(parts, dys, strict=True):
         y, saved = thing(*part, **static)

@@ -2,7 +2,8 @@
 
 The reference writes scores and weights of every query and key to memory and reads them back six times. Here a tile of
 queries meets a tile of keys, small enough to stay in a core's cache, and whole tiles of what may not be seen are never
-computed. The products are BLAS's, as they are everywhere; what stands between them is one pass over the tile.
+computed, those above a causal mask's diagonal. The products are BLAS's, as they are everywhere; what stands between
+them is one pass over the tile.
 
 A tile lies in memory with a key to a row, and its queries side by side: what is added up and compared over the keys,
 each query for itself, is then done for all queries of a vector at once.
@@ -11,7 +12,7 @@ each query for itself, is then done for all queries of a vector at once.
                     for each tile of keys:
                         s = (q/√K) kᵀ + bias
                         m' = max(m, max s)        p = exp(s - m')
-                        l = l exp(m - m') + Σ p        y = y exp(m - m') + dropout(p) v        and what was before
+                        l = l exp(m - m') + Σ p        y = y exp(m - m') + dropout(p) v
                     y = y / l        lse = m + log l        one number a row: w = exp(s - lse)
 
     backward    δ = Σ_K dy y                       = Σ_keys dw w, for dw w = (dy vᵀ) w and y = w v
@@ -38,6 +39,7 @@ from .compiled import compiled
 from .functions import exp_negative
 
 QUERIES, KEYS = 64, 512  # of a tile
+MANY = 1 << 15  # scores that are worth another worker's start
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
@@ -58,14 +60,51 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
 
     def work(groups):
         rng, skipped = numbers(key, groups.start * (H // G) * T * S) if drops else (None, 0)
-        forward(*given, rng, skipped, groups.start, groups.stop, y, lse)
+        forward_heads(*given, rng, skipped, groups.start, groups.stop, y, lse)
 
-    spread(work, parts(B * G))
+    spread(work, parts(B * G, B * H * T * S))
     return y.swapaxes(1, 2), (given, key if drops else None, None if bias is None else bias.shape, y, lse)
 
 
+@compiled
+def forward_heads(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse):
+    """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
+    (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
+    (tile_T, tile_S), dtype = tile, q.dtype
+    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
+    room = np.empty(tile_T * tile_S, dtype)  # for a tile, whatever its size
+    total_room, product_room = np.empty(tile_T * K, dtype), np.empty(tile_T * K, dtype)
+    m, l, rescale = np.empty(tile_T, dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
+    kept = np.empty((0 if rng is None else tile_T, S), np.bool_)
+    if rng is not None:
+        pass_over(rng, skipped)
+    for group in range(begin, end):
+        b, g = divmod(group, G)
+        gather(k, b, g, 1.0, keys)
+        gather(v, b, g, 1.0, values)
+        for h in range(g * R, (g + 1) * R):
+            gather(q, b, h, scale, queries)
+            for t in range(0, T, tile_T):
+                n = min(tile_T, T - t)
+                m[:], l[:], total_room[:] = -np.inf, 0, 0
+                total, product = total_room[: n * K].reshape(n, K), product_room[: n * K].reshape(n, K)
+                if rng is not None:
+                    draw(rng, rate, kept[:n])
+                for j in range(0, seen_of(t + n, T, S, causal), tile_S):
+                    J = min(tile_S, seen_of(t + n, T, S, causal) - j)
+                    p = room[: J * n].reshape(J, n)
+                    np.dot(keys[j : j + J], queries[t : t + n].T, p)
+                    add_bias_and_mask(p, bias, mask, causal, b, h, t, j, S - T)
+                    online_softmax(p, m[:n], l[:n], rescale[:n])
+                    if rng is not None:
+                        drop(p, kept[:n], j, rate)
+                    np.dot(p.T, values[j : j + J], product)
+                    rescale_and_add(total, rescale[:n], product)
+                finish(total, m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
+
+
 def attention_backward(dy, saved):
-    """dq, dk, dv, dbias (None where there was no bias)"""
+    """dq, dk, dv, dbias (None where there was no bias); the mathematics is in `backward_heads`"""
     given, key, bias_shape, y, lse = saved
     q, k, v, bias, *_ = given
     (B, T, H, _), (S, G) = q.shape, k.shape[1:3]
@@ -75,81 +114,26 @@ def attention_backward(dy, saved):
 
     def work(groups):
         rng, skipped = (None, 0) if key is None else numbers(key, groups.start * (H // G) * T * S)
-        backward(dy, *given, rng, skipped, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
+        backward_heads(dy, *given, rng, skipped, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
 
-    spread(work, parts(B * G))
+    spread(work, parts(B * G, B * H * T * S))
     dq, dk, dv = (x.swapaxes(1, 2) for x in (dq, dk, dv))
     return dq, dk, dv, None if bias_shape is None else sum_to(bias_shape, dbias)
 
 
-def by_position(x):
-    """x (B, H, T, K) as (B, T, H, K), which is how the heads of a model lie in memory; only others are copied."""
-    return np.ascontiguousarray(x.swapaxes(1, 2))
-
-
-def parts(n):
-    """n groups of heads in slices, one for each worker."""
-    many = min(n, helping())
-    return [slice(i * n // many, (i + 1) * n // many) for i in range(many)]
-
-
-def numbers(key, begin):
-    """The generator of this key before its `begin`-th number, and how many are yet to be passed over."""
-    rng = generator(key)
-    rng.bit_generator.advance(begin // 4)  # Philox makes four at a time
-    return rng, begin % 4
-
-
 @compiled
-def forward(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse):
-    """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
-    (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
-    (most, wide), dtype = tile, q.dtype
-    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
-    room, total_room, product_room = np.empty(most * wide, dtype), np.empty(most * K, dtype), np.empty(most * K, dtype)
-    m, l, shrink = np.empty(most, dtype), np.empty(most, dtype), np.empty(most, dtype)
-    kept = np.empty((0 if rng is None else most, S), np.bool_)
-    if rng is not None:
-        pass_over(rng, skipped)
-    for group in range(begin, end):
-        b, g = divmod(group, G)
-        gather(k, b, g, 1.0, keys)
-        gather(v, b, g, 1.0, values)
-        for h in range(g * R, (g + 1) * R):
-            gather(q, b, h, scale, queries)
-            for t in range(0, T, most):
-                n = min(most, T - t)
-                m[:], l[:], total_room[:] = -np.inf, 0, 0
-                total, product = total_room[: n * K].reshape(n, K), product_room[: n * K].reshape(n, K)
-                if rng is not None:
-                    draw(rng, rate, kept[:n])
-                for j in range(0, seen_of(t + n, T, S, causal), wide):
-                    J = min(wide, seen_of(t + n, T, S, causal) - j)
-                    p = room[: J * n].reshape(J, n)
-                    np.dot(keys[j : j + J], queries[t : t + n].T, p)
-                    hide(p, bias, mask, causal, b, h, t, j, S - T)
-                    soften(p, m[:n], l[:n], shrink[:n])
-                    if rng is not None:
-                        drop(p, kept[:n], j, rate)
-                    np.dot(p.T, values[j : j + J], product)
-                    shrink_and_add(total, shrink[:n], product)
-                finish(total, m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
-
-
-@compiled
-def backward(dy, q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse, dq, dk, dv, dbias):
+def backward_heads(
+    dy, q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse, dq, dk, dv, dbias
+):
     """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
-    (most, wide), dtype = tile, q.dtype
+    (tile_T, tile_S), dtype = tile, q.dtype
     queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
     dqueries, dkeys, dvalues = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
-    felt, delta, shift = np.empty((T, K), dtype), np.empty(most, dtype), np.empty(most, dtype)
-    room, droom, product_room = (
-        np.empty(most * wide, dtype),
-        np.empty(most * wide, dtype),
-        np.empty(max(most, wide) * K, dtype),
-    )
-    kept = np.empty((0 if rng is None else most, S), np.bool_)
+    dy_head, delta, shift = np.empty((T, K), dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
+    room, droom = np.empty(tile_T * tile_S, dtype), np.empty(tile_T * tile_S, dtype)
+    product_room = np.empty(max(tile_T, tile_S) * K, dtype)
+    kept = np.empty((0 if rng is None else tile_T, S), np.bool_)
     if rng is not None:
         pass_over(rng, skipped)
     for group in range(begin, end):
@@ -159,43 +143,161 @@ def backward(dy, q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, b
         dkeys[:], dvalues[:] = 0, 0
         for h in range(g * R, (g + 1) * R):  # heads that share a key: add
             gather(q, b, h, scale, queries)
-            gather(dy, b, h, 1.0, felt)
+            gather(dy, b, h, 1.0, dy_head)
             dqueries[:] = 0
-            for t in range(0, T, most):
-                n = min(most, T - t)
-                q_rows, dy_rows = queries[t : t + n], felt[t : t + n]
-                look_back(dy_rows, y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
+            for t in range(0, T, tile_T):
+                n = min(tile_T, T - t)
+                q_rows, dy_rows = queries[t : t + n], dy_head[t : t + n]
+                row_delta(dy_rows, y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
                 if rng is not None:
                     draw(rng, rate, kept[:n])
-                for j in range(0, seen_of(t + n, T, S, causal), wide):
-                    J = min(wide, seen_of(t + n, T, S, causal) - j)
-                    w, dw = room[: J * n].reshape(J, n), droom[: J * n].reshape(J, n)
+                for j in range(0, seen_of(t + n, T, S, causal), tile_S):
+                    J = min(tile_S, seen_of(t + n, T, S, causal) - j)
+                    s, dw = room[: J * n].reshape(J, n), droom[: J * n].reshape(J, n)
                     by_key, by_query = product_room[: J * K].reshape(J, K), product_room[: n * K].reshape(n, K)
-                    np.dot(keys[j : j + J], q_rows.T, w)
-                    hide(w, bias, mask, causal, b, h, t, j, S - T)
+                    np.dot(keys[j : j + J], q_rows.T, s)  # once more, as in the forward
+                    add_bias_and_mask(s, bias, mask, causal, b, h, t, j, S - T)
                     np.dot(values[j : j + J], dy_rows.T, dw)  # y = dropout(w) v
                     if rng is not None:
                         drop(dw, kept[:n], j, rate)
-                    harden(w, dw, shift[:n], delta[:n])  # w = exp(s - lse), and its softmax's backward
+                    softmax_backward(s, dw, shift[:n], delta[:n])
+                    w, ds = s, dw  # which have become these, in place
                     if rng is not None:
                         drop(w, kept[:n], j, rate)
                     np.dot(w, dy_rows, by_key)  # y = dropout(w) v
                     add(dvalues[j : j + J], by_key)
-                    np.dot(dw, q_rows, by_key)  # s = (q/√K) kᵀ
+                    np.dot(ds, q_rows, by_key)  # s = (q/√K) kᵀ
                     add(dkeys[j : j + J], by_key)
-                    np.dot(dw.T, keys[j : j + J], by_query)
+                    np.dot(ds.T, keys[j : j + J], by_query)  # s = (q/√K) kᵀ
                     add(dqueries[t : t + n], by_query)
                     if dbias.size:
-                        add_where_broadcast(dbias[b, h], dw, t, j)  # s = ... + bias
+                        add_to_bias(dbias[b, h], ds, t, j)  # s = ... + bias
             scatter(dqueries, scale, dq, b, h)
         scatter(dkeys, 1.0, dk, b, g)
         scatter(dvalues, 1.0, dv, b, g)
+
+
+# -------------------------------------------------------------------------------------- the softmax, a tile at a time
+
+
+@compiled
+def online_softmax(s, m, l, rescale):
+    """s (keys, queries) becomes p = exp(s - m) with the new m; m and l (queries) become those of all tiles so far
+
+    rescale (queries) becomes exp(m - m'), what the sums before this tile are to be multiplied by.
+    """
+    real = s.dtype.type
+    J, n = s.shape
+    for a in range(n):
+        rescale[a] = m[a]
+    for c in range(J):
+        for a in range(n):
+            m[a] = s[c, a] if s[c, a] > m[a] else m[a]
+    for a in range(n):
+        largest = m[a] if m[a] > real(-np.inf) else real(0)  # where all are -∞ or NaN: exp gives 0 and NaN
+        rescale[a] = exp_negative(rescale[a] - largest)  # 0 for the first tile, where m was -∞
+        l[a] *= rescale[a]
+    for c in range(J):
+        for a in range(n):
+            s[c, a] = exp_negative(s[c, a] - (m[a] if m[a] > real(-np.inf) else real(0)))
+            l[a] += s[c, a]
+
+
+@compiled
+def rescale_and_add(total, rescale, product):
+    for a in range(total.shape[0]):
+        for i in range(total.shape[1]):
+            total[a, i] = total[a, i] * rescale[a] + product[a, i]
+
+
+@compiled
+def finish(total, m, l, y, lse):
+    real = total.dtype.type
+    for a in range(total.shape[0]):
+        lse[a] = m[a] + np.log(l[a])
+        share = real(0) if l[a] == 0 else real(1) / l[a]
+        for i in range(total.shape[1]):
+            y[a, i] = total[a, i] * share
+
+
+@compiled
+def softmax_backward(s, dw, shift, delta):
+    """s (keys, queries) becomes w = exp(s - lse), and dw becomes ds = w (dw - δ)"""
+    for c in range(s.shape[0]):
+        for a in range(s.shape[1]):
+            w = exp_negative(s[c, a] - shift[a])
+            s[c, a], dw[c, a] = w, w * (dw[c, a] - delta[a])
+
+
+@compiled(sums=True)
+def row_delta(dy, y, lse, delta, shift):
+    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen"""
+    real = y.dtype.type
+    for a in range(y.shape[0]):
+        total = real(0)
+        for i in range(y.shape[1]):
+            total += dy[a, i] * y[a, i]
+        delta[a] = total
+        shift[a] = real(np.inf) if lse[a] == -np.inf else lse[a]
+
+
+# ------------------------------------------------------------------------------ what may be seen, and with which bias
+
+
+@compiled
+def add_bias_and_mask(s, bias, mask, causal, b, h, t, j, ahead):
+    """Add the bias to a tile s (keys from j on, queries from t on), and write -∞ where a query may not attend."""
+    J, n = s.shape
+    if bias.size:
+        here = bias[within(b, bias.shape[0]), within(h, bias.shape[1])]
+        for a in range(n):
+            row = here[within(t + a, here.shape[0])]
+            for c in range(J):
+                s[c, a] += row[within(j + c, row.size)]
+    if mask.size:
+        seen = mask[within(b, mask.shape[0]), within(h, mask.shape[1])]
+        for a in range(n):
+            row = seen[within(t + a, seen.shape[0])]
+            for c in range(J):
+                if not row[j + c]:
+                    s[c, a] = -np.inf
+    if causal:
+        for c in range(max(t + ahead - j + 1, 0), J):  # the first query sees the keys up to its own position
+            s[c, : min(j + c - ahead - t, n)] = -np.inf
+
+
+@compiled
+def add_to_bias(dbias, ds, t, j):
+    for a in range(ds.shape[1]):
+        row = dbias[within(t + a, dbias.shape[0])]
+        for c in range(ds.shape[0]):
+            row[within(j + c, row.size)] += ds[c, a]
+
+
+@register_jitable
+def within(i, length):
+    """The index on an axis that may have been broadcast: 0 where it is one."""
+    return i if length > 1 else 0
 
 
 @register_jitable
 def seen_of(t, T, S, causal):
     """How many keys the queries before t may see at most."""
     return min(max(t + S - T, 0), S) if causal else S
+
+
+# ------------------------------------------------------------------------- how heads lie in memory, and who has which
+
+
+def by_position(x):
+    """x (B, H, T, K) as (B, T, H, K), which is how the heads of a model lie in memory; only others are copied."""
+    return np.ascontiguousarray(x.swapaxes(1, 2))
+
+
+def parts(n, n_scores):
+    """n groups of heads in slices, one for each worker; one for all where there is little to do, as in decoding."""
+    many = min(n, helping()) if n_scores > MANY else min(n, 1)
+    return [slice(i * n // many, (i + 1) * n // many) for i in range(many)]
 
 
 @compiled
@@ -223,101 +325,14 @@ def add(total, more):
             total[t, i] += more[t, i]
 
 
-@compiled
-def hide(s, bias, mask, causal, b, h, t, j, ahead):
-    """Add the bias to a tile s (keys from j on, queries from t on), and write -∞ where a query may not attend."""
-    J, n = s.shape
-    if bias.size:
-        here = bias[within(b, bias.shape[0]), within(h, bias.shape[1])]
-        for a in range(n):
-            row = here[within(t + a, here.shape[0])]
-            for c in range(J):
-                s[c, a] += row[within(j + c, row.size)]
-    if mask.size:
-        seen = mask[within(b, mask.shape[0]), within(h, mask.shape[1])]
-        for a in range(n):
-            row = seen[within(t + a, seen.shape[0])]
-            for c in range(J):
-                if not row[j + c]:
-                    s[c, a] = -np.inf
-    if causal:
-        for c in range(max(t + ahead - j + 1, 0), J):  # the first query sees the keys up to its own position
-            s[c, : min(j + c - ahead - t, n)] = -np.inf
+# ---------------------------------------------------------------------------------------------------- what is dropped
 
 
-@register_jitable
-def within(i, length):
-    """The index on an axis that may have been broadcast: 0 where it is one."""
-    return i if length > 1 else 0
-
-
-@compiled
-def soften(s, m, l, shrink):
-    """s (keys, queries) becomes p = exp(s - m) with the new m; m and l (queries) become those of all tiles so far
-
-    shrink (queries) becomes exp(m - m'), what the sums before this tile are to be multiplied by.
-    """
-    one = s.dtype.type
-    J, n = s.shape
-    for a in range(n):
-        shrink[a] = m[a]
-    for c in range(J):
-        for a in range(n):
-            m[a] = s[c, a] if s[c, a] > m[a] else m[a]
-    for a in range(n):
-        most = m[a] if m[a] > one(-np.inf) else one(0)  # where all are -∞ or NaN: exp gives 0 and NaN
-        shrink[a] = exp_negative(shrink[a] - most)  # 0 for the first tile, where m was -∞
-        l[a] *= shrink[a]
-    for c in range(J):
-        for a in range(n):
-            s[c, a] = exp_negative(s[c, a] - (m[a] if m[a] > one(-np.inf) else one(0)))
-            l[a] += s[c, a]
-
-
-@compiled
-def harden(w, dw, shift, delta):
-    """w (keys, queries), still the scores, becomes exp(w - lse), and dw becomes ds = w (dw - δ)"""
-    for c in range(w.shape[0]):
-        for a in range(w.shape[1]):
-            w[c, a] = exp_negative(w[c, a] - shift[a])
-            dw[c, a] = w[c, a] * (dw[c, a] - delta[a])
-
-
-@compiled
-def shrink_and_add(total, shrink, product):
-    for a in range(total.shape[0]):
-        for i in range(total.shape[1]):
-            total[a, i] = total[a, i] * shrink[a] + product[a, i]
-
-
-@compiled
-def finish(total, m, l, y, lse):
-    one = total.dtype.type
-    for a in range(total.shape[0]):
-        lse[a] = m[a] + np.log(l[a])
-        share = one(0) if l[a] == 0 else one(1) / l[a]
-        for i in range(total.shape[1]):
-            y[a, i] = total[a, i] * share
-
-
-@compiled(sums=True)
-def look_back(dy, y, lse, delta, shift):
-    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen"""
-    one = y.dtype.type
-    for a in range(y.shape[0]):
-        total = one(0)
-        for i in range(y.shape[1]):
-            total += dy[a, i] * y[a, i]
-        delta[a] = total
-        shift[a] = one(np.inf) if lse[a] == -np.inf else lse[a]
-
-
-@compiled
-def add_where_broadcast(dbias, ds, t, j):
-    for a in range(ds.shape[1]):
-        row = dbias[within(t + a, dbias.shape[0])]
-        for c in range(ds.shape[0]):
-            row[within(j + c, row.size)] += ds[c, a]
+def numbers(key, begin):
+    """The generator of this key before its `begin`-th number, and how many are yet to be passed over."""
+    rng = generator(key)
+    rng.bit_generator.advance(begin // 4)  # Philox makes four at a time
+    return rng, begin % 4
 
 
 @compiled

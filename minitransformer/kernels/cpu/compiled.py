@@ -1,6 +1,7 @@
 """How kernels are compiled: by Numba, once for a processor, and kept on disk.
 
-A kernel runs without Python's lock and on one thread. It is the batch that is spread over threads (threads.py):
+A kernel runs without Python's lock and on one thread (BLAS's products in attention too, while there are `workers`). It
+is the batch that is spread over threads (threads.py):
 kernels that brought threads of their own would fight with BLAS's for the same cores, and lose ten times what they win.
 
 Numba looks at the file of a kernel alone to see whether what it kept still holds, though functions of other files are

@@ -7,7 +7,7 @@ is taken away in two parts, the first of which has so few digits that its produc
 n into the exponent's bits. Below the smallest normal number the result is 0.
 
 Only negative numbers have their exponential here. A softmax takes its largest score away first, so it asks for no
-other; nor does σ, written as below. That saves the care which large results need, a third of the time.
+other; nor does σ, written as below. That saves the care which large results need.
 
     σ(x) = 1 / (1 + exp(-|x|)) for x ≥ 0, and exp(-|x|) / (1 + exp(-|x|)) below
 
@@ -16,7 +16,7 @@ left is a smooth function of t = 1 / (1 + 0.4 z), which runs from 1 to 0 as z fr
 
     Φ(-|x|) = ½ exp(-x²/2) t P(t)       P(t) = erfcx(z) / t, the polynomial of degree 10 through its Chebyshev points
 
-which no digits are lost in, however far to the left.
+No difference of large numbers is taken, however far to the left; what remains is the rounding of x².
 """
 
 import math
@@ -77,7 +77,7 @@ def exp64(x):
 def exp_negative(x):
     """e to the power x ≤ 0, a float32 or a float64, for use in a kernel; off by at most 2 units in the last place.
 
-    What rounding made a little larger than 0 is well, too.
+    An x that rounding left just above 0 is fine.
     """
     raise TypeError("exp_negative is for kernels: compiled code alone can call it")
 
@@ -141,7 +141,7 @@ def minus(a, b):
 
 @register_jitable
 def largest(row, lanes):
-    """The largest of a row; a NaN may be passed over. lanes (LANES): room for the largest of every so manieth.
+    """The largest of a row; a NaN may be passed over. lanes (LANES): room for so many running maxima.
 
     One running maximum would not vectorise: LLVM keeps the order in which a NaN might be met. Side by side, they do.
     """

@@ -1,8 +1,8 @@
 """The linear map as a kernel: a matrix product of BLAS's, or, of a few rows, one pass over the weights.
 
 With many rows the map is a matrix product, and NumPy's BLAS does it. (Numba's products are SciPy's BLAS; two of them
-at work in turn drive each other's packed matrices out of the cache, and the step was a fifth slower.) Kernels add the
-bias and sum its gradient, in the order of the rows.
+at work in turn drive each other's packed matrices out of the cache.) Kernels add the bias and sum its gradient, in the
+order of the rows.
 
 With one row there is a multiplication for every weight and nothing to use it twice for, so memory sets the pace: each
 row of W is read once, from its beginning to its end, and several workers read several rows. A row of y is one worker's

@@ -7,11 +7,13 @@ import ast
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
 import platform
 import re
 import textwrap
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
@@ -31,10 +33,13 @@ ONE_BY_ONE = {  # what does not vectorise, and why not
     "dropout.draw_and_drop": "numbers are drawn one after another",
     "attention.draw": "numbers are drawn one after another",
     "attention.pass_over": "numbers are drawn one after another",
-    "attention.add_where_broadcast": "it reads along the queries, and writes along the keys",
+    "attention.add_to_bias": "it reads along the queries, and writes along the keys",
     "cross_entropy.add_up": "a row's target is one number of many, and a loop over rows is not the one that takes long",
 }
-OVER_TILES = {"attention.forward", "attention.backward"}  # whose loops are such: what happens in a tile is called
+OVER_TILES = {
+    "attention.forward_heads",
+    "attention.backward_heads",
+}  # whose loops are such: what happens in a tile is called
 VECTORS = {  # by processor: the widest registers, arithmetic on them, and the rounding down that exp begins with
     "x86_64": (r"%[yz]mm", r"v(?:add|sub|mul|div|max|sqrt|fn?m(?:add|sub)\d+)p[sd]", r"v(?:round|rndscale)ps"),
     "arm64": (r"\.(?:4s|2d)", r"f(?:add|sub|mul|div|max\w*|sqrt|ml[as])", r"frintm"),
@@ -156,6 +161,14 @@ def test_every_loop_is_vectorised(name):
     assert packed(assembly, arithmetic), (
         f"{name}: no arithmetic on {VECTORS[machine()][0]}; does this processor have AVX?"
     )
+
+
+@pytest.mark.parametrize("name", ["layer_norm.forward", "gelu_tanh.backward", "attention.online_softmax"])
+def test_the_whole_width_of_the_registers_is_used(name):
+    """Where the processor has AVX-512, and nobody has said otherwise."""
+    wide = llvm.get_host_cpu_features().get("avx512f") and "NUMBA_CPU_FEATURES" not in os.environ
+    found = [line for line in packed(anew(name)[1], VECTORS[machine()][1]) if "%zmm" in line]
+    assert bool(found) == bool(wide)
 
 
 def uses_exp(name):

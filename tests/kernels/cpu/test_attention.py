@@ -236,7 +236,8 @@ def test_the_weights_are_not_kept(rng):
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_groups_of_heads_are_cut_into_parts_that_cover_them(n, threads):
     with workers(threads):
-        parts = kernel.parts(n)
+        parts, alone = kernel.parts(n, kernel.MANY + 1), kernel.parts(n, kernel.MANY)
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(n))
+    assert alone == [slice(0, n)][: min(n, 1)]
     sizes = [part.stop - part.start for part in parts]
     assert len(parts) == min(n, threads) and max(sizes, default=0) - min(sizes, default=0) <= 1

@@ -13,7 +13,7 @@ from minitransformer.ops import linear_cross_entropy, linear_cross_entropy_backw
 from minitransformer.training.losses import fused_next_token_loss, next_token_loss
 from minitransformer.trees import leaves
 
-from .agreement import FLOOR, hold_float32, hold_to_reference
+from .agreement import FLOOR, backend, hold_float32, hold_to_reference
 from .calls import Call, as_float32, draw_call, one_of
 
 
@@ -54,13 +54,28 @@ def test_a_number_added_to_all_logits_changes_nothing(small_pieces, rng):
     args["x"][:, 0] = 1
     args["p"]["weight"] = np.round(args["p"]["weight"] * 64) / 64  # so that adding to it is exact
     args["x"] = np.round(args["x"] * 8) / 8
-    once, saved = linear_cross_entropy(*args.values(), label_smoothing=0.1)
-    dx, _ = linear_cross_entropy_backward(1.0, saved)
-    args["p"]["weight"][:, 0] += 4096
-    again, saved = linear_cross_entropy(*args.values(), label_smoothing=0.1)
-    _, g = linear_cross_entropy_backward(1.0, saved)
-    assert abs(once - again) <= 4 * np.spacing(once)
-    assert np.abs(dx[:, 1:]).max() > 0.01 and np.isfinite(g["weight"]).all()
+    found = []
+    for more in (0, 4096):
+        args["p"]["weight"][:, 0] += more
+        loss, saved = linear_cross_entropy(*args.values(), label_smoothing=0.1)
+        dx, g = linear_cross_entropy_backward(1.0, saved)
+        found.append((loss, dx[:, 1:], g["weight"]))
+    for once, again in zip(*found, strict=True):
+        np.testing.assert_allclose(again, once, rtol=0, atol=1e-6)
+    assert np.abs(found[0][1]).max() > 0.01
+
+
+def test_a_piece_whose_logits_are_all_minus_infinity(small_pieces, rng):
+    """A later one has numbers, and so has the loss."""
+    call = problem(rng)
+    call.given["p"]["weight"][:8] = -np.inf
+    call.given["x"][:] = np.abs(call.given["x"])
+    call.given["targets"][:] = rng.integers(8, 17, 6)
+    args, _ = call.arguments(np.float64)
+    with np.errstate(all="ignore"), backend("reference"):
+        expected, _ = linear_cross_entropy(*args.values())
+    found, saved = linear_cross_entropy(*args.values())
+    assert np.isfinite(expected) and abs(found - expected) < 1e-13
 
 
 def test_all_logits_are_never_there(rng):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from minitransformer import threads
 from minitransformer.kernels.cpu import attention as kernel
 from minitransformer.models import GPT2
 from minitransformer.ops import attention, attention_backward, global_norm, linear
@@ -150,7 +151,7 @@ def test_blas_has_one_thread_meanwhile(n):
 def helpers(monkeypatch):
     """The threads in which parts of an attention were done."""
     seen = set()
-    for name in ("forward", "backward"):
+    for name in ("forward_heads", "backward_heads"):
         monkeypatch.setattr(kernel, name, remembering(getattr(kernel, name), seen))
     return seen
 
@@ -163,8 +164,32 @@ def remembering(function, seen):
     return called
 
 
+@pytest.fixture
+def little_is_worth_it(monkeypatch):
+    """However little there is to do, it is spread; and it has been seen that somebody else did some of it."""
+    monkeypatch.setattr(threads, "WORTH_WAKING", 0)
+    shares, call = [], threads.spread
+
+    def watched(work, items, *more):
+        return call(lambda item: (shares.append(threading.get_ident()), work(item))[1], items, *more)
+
+    for module in ("training.optimizer", "training.parallel", "kernels.cpu.global_norm"):
+        monkeypatch.setattr(f"minitransformer.{module}.spread", watched)
+    yield
+    assert set(shares) - {threading.get_ident()}
+
+
+def test_what_is_done_before_another_is_awake_is_done_here():
+    def here(n_bytes):
+        return {threading.get_ident()} == set(spread(lambda _: threading.get_ident(), range(4), n_bytes))
+
+    with workers(2):
+        assert here(threads.WORTH_WAKING - 1) and not here(threads.WORTH_WAKING)
+
+
 @pytest.mark.parametrize("dropped", [{}, {"dropout_rate": 0.3, "key": np.random.SeedSequence(1)}], ids=["", "dropped"])
-def test_attention(dropped, helpers, rng):
+def test_attention(dropped, helpers, rng, monkeypatch):
+    monkeypatch.setattr(kernel, "MANY", 0)
     call = problem(rng, B=3, G=4, R=2, T=19, S=23, bias=(1, 8, 1, 23), **dropped)
     args, settings = call.arguments(np.float32)
     dy = rng.normal(size=(3, 8, 19, 3)).astype("f")
@@ -179,7 +204,7 @@ def test_attention(dropped, helpers, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-def test_the_length_of_a_gradient(dtype, rng):
+def test_the_length_of_a_gradient(dtype, rng, little_is_worth_it):
     g = {f"leaf{i}": rng.normal(size=1000 + i).astype(dtype) for i in range(40)}
     found = set()
     for n in COUNTS:
@@ -219,7 +244,7 @@ def step(n, n_pieces=3):
     return p, losses
 
 
-def test_a_step_of_training():
+def test_a_step_of_training(little_is_worth_it):
     one = step(1)
     assert len(set(one[1])) == 4
     for n in COUNTS[1:]:
