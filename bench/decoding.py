@@ -29,12 +29,11 @@ def ours(backend):
         from minitransformer.decoding import decode
         from minitransformer.memory import keep_freed_memory
 
-        from .machine import all_cores, cores
+        from .machine import cores
 
         keep_freed_memory()
         minitransformer.use_backend(backend)
-        model, p = model_of(size)
-        all_cores()
+        model, p = model_of(size)  # no workers: BLAS has all cores
 
         def run():
             return decode(model, p, model.start(p, size.batch), prompts_of(size), max_tokens=NEW)

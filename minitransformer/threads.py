@@ -62,7 +62,13 @@ def spread(work, items, n_bytes=WORTH_WAKING):
     items, n = list(items), helping()
     if len(items) < 2 or n == 1 or n_bytes < WORTH_WAKING:
         return [work(item) for item in items]
-    done = [None] * len(items)
-    for i, share in enumerate(_pools[-1].map(lambda i: [work(item) for item in items[i::n]], range(n))):
+    done, shares = [None] * len(items), [items[i::n] for i in range(n)]
+    others = _pools[-1].map(lambda share: [work(item) for item in share], shares[1:])
+    _here.working = True  # one of them is this thread's, which is awake
+    try:
+        done[0::n] = [work(item) for item in shares[0]]
+    finally:
+        _here.working = False
+    for i, share in enumerate(others, 1):
         done[i::n] = share
     return done

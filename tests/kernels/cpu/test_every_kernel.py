@@ -211,14 +211,6 @@ def test_a_linear_map_of_few_rows_and_of_many(n, bias, rng):
     hold_to_reference(Call(ops.linear, {"p": p, "x": rng.normal(size=(1, n, 4))}, {}))
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9])
-def test_few_rows_are_the_kernels_and_many_are_not(n, rng, monkeypatch):
-    read = []
-    monkeypatch.setattr("minitransformer.kernels.cpu.linear.read", lambda weight, x, y: read.append(len(x)))
-    ops.linear({"weight": rng.normal(size=(5, 4))}, rng.normal(size=(n, 4)))
-    assert read == ([n] if n <= 8 else [])
-
-
 @pytest.mark.parametrize("i", [0, 3, 6])
 def test_a_number_that_is_just_the_rate_is_kept(i):
     """As in the reference: dropped is what is below it."""
