@@ -9,6 +9,7 @@ import numpy as np
 import pictures
 import registry
 import results
+import timings
 
 from minitransformer.data import dates
 from minitransformer.gradcheck.report import report
@@ -25,7 +26,7 @@ def everything(things):
     write(GENERATED / "date_schedules.md", table_of_schedules())
     for name, svg in pictures.drawn():
         write(GENERATED / f"{name}.svg", svg)
-    for name, content in results.everything():
+    for name, content in (*results.everything(), *timings.everything()):
         write(GENERATED / name, content)
     gradients = GENERATED / "gradients.md"
     if not newer_than_the_code(gradients):  # ten seconds

@@ -15,10 +15,28 @@ OTHERS = ("PyTorch", "transformers")  # what ours is held against, where it is t
 
 def everything():
     """(file, content) of every benchmark that was kept: its table, and its picture."""
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS.glob("profile_*.json")):
+        yield f"bench_{path.stem}.md", profile_table(read(path.stem))
+    for path in comparisons():
         yield f"bench_{path.stem}.md", table(read(path.stem))
         if path.with_suffix(".png").exists():
             yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
+
+
+def comparisons():
+    return [path for path in sorted(RESULTS.glob("*.json")) if not path.stem.startswith("profile_")]
+
+
+def profile_table(result):
+    """A line for each operation and pass that takes a hundredth of the step or more, and its products alone."""
+    rows = ["| what | calls | time | of the step | its products alone |", "| --- | ---: | ---: | ---: | ---: |"]
+    for row in result["rows"]:
+        if row["seconds"] >= 0.01 * result["step"]:
+            least = time(row["least"]) if row["least"] else ""
+            share = row["seconds"] / result["step"]
+            rows.append(f"| {row['what']} | {row['calls']} | {time(row['seconds'])} | {share:.0%} | {least} |")
+    rows.append(f"| all | | {time(result['step'])} | 100% | {time(sum(row['least'] for row in result['rows']))} |")
+    return "\n".join([*rows, "", machine_line(result), ""])
 
 
 def read(name):

@@ -14,7 +14,7 @@ LONGEST_ANSWER = 200
 
 
 def arguments(parser):
-    parser.add_argument("folder", metavar="FOLDER", help="a run, or a checkpoint in one")
+    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2")
     parser.add_argument("text", metavar="TEXT", help="what the model reads")
     parser.add_argument("--target", metavar="TEXT", help="what a Transformer is to write (default: what it answers)")
     parser.add_argument("--out", metavar="FILE", default=OUT, help=f"{', '.join(FORMATS)} (default: %(default)s)")
@@ -28,7 +28,7 @@ def run(args):
 
     from ..files import write_atomically
     from ..plots.attention import attention_page, draw_attention, select
-    from ..training.checkpoint import load_model
+    from ..pretrained import load_model
 
     path = Path(args.out)
     if path.suffix.lower() not in FORMATS:

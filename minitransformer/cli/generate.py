@@ -11,7 +11,7 @@ BACKEND = "cpu"
 
 
 def arguments(parser):
-    parser.add_argument("folder", metavar="FOLDER", help="a run, or a checkpoint in one")
+    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2")
     parser.add_argument("--prompt", metavar="TEXT", help="what the text begins with (default: a line break)")
     parser.add_argument("--tokens", type=int, default=200, metavar="N", help="how many to add (default: %(default)s)")
     how = parser.add_mutually_exclusive_group()
@@ -31,10 +31,11 @@ def arguments(parser):
 
 
 def run(args):
+    import itertools
     import sys
 
     from ..decoding import generate, kept_when_full, text_pieces, until, window_start
-    from ..training.checkpoint import load_model
+    from ..pretrained import END_OF_TEXT, load_model
 
     model, p, tokenizer = load_model(args.folder)
     if not hasattr(model, "context_length"):
@@ -53,6 +54,9 @@ def run(args):
         seed=args.seed,
         cached=not args.no_cache,
     )
+    if END_OF_TEXT in tokenizer.tokens:  # with which a published model says that it is done
+        end = tokenizer.tokens.index(END_OF_TEXT)
+        new_ids = itertools.takewhile(lambda id: id != end, new_ids)
     pieces = text_pieces(tokenizer, new_ids)
     if args.stop is not None:
         pieces = until(pieces, args.stop)

@@ -1,0 +1,131 @@
+"""Published folders beside transformers: the same logits, the same gradients, and folders that it reads.
+
+And published tokenizers beside the `tokenizers` library: the same ids for whatever text.
+"""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import ByteLevelBPETokenizer
+
+from minitransformer.convention import use_backend
+from minitransformer.decoding import decode
+from minitransformer.pretrained import load_pretrained, save_pretrained
+from minitransformer.pretrained.gpt2 import table
+from minitransformer.pretrained.names import tensors_of
+from minitransformer.pretrained.tokenizers import read_bpe
+from minitransformer.training.losses import next_token_loss
+
+from .agreement import relative
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog; it's 12 o'clock, they've said, and we'll see.",
+    "Der Fuchs läuft über die Straße, où l'été commence. ¿Dónde está el niño? Ελληνικά, русский язык, 中文字符, 日本語",
+    "עברית العربية हिन्दी ไทย 한국어 e\u0301 🐈‍⬛ 👩🏽‍🔬 \u200b \u00a0 ½ Ⅷ ²\t\r\n  \x00\x7f",
+] * 3
+FUZZ = 10_000  # strings
+
+
+@pytest.fixture
+def theirs():
+    """The tokenizer of that library, trained on mixed scripts."""
+    tokenizer = ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(TEXTS, vocab_size=420, min_frequency=2, special_tokens=["<|endoftext|>"])
+    return tokenizer
+
+
+@pytest.fixture
+def published(theirs, tmp_path, rng):
+    """A folder as transformers writes it, of a small model with random weights and odd sizes, and the model."""
+    folder = tmp_path / "gpt2"
+    config = transformers.GPT2Config(
+        vocab_size=theirs.get_vocab_size(), n_positions=23, n_embd=30, n_layer=3, n_head=5, resid_pdrop=0.0
+    )
+    torch.manual_seed(int(rng.integers(2**31)))
+    model = transformers.GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    theirs.save_model(str(folder))
+    return folder, model
+
+
+def test_the_same_logits_and_gradients(published, rng):
+    folder, module = published
+    module = module.double()
+    model, p, _, _ = load_pretrained(folder, np.float64)
+    ids, targets = rng.integers(0, model.vocab_size, (2, 3, 17))
+    logits, _ = model.forward(p, ids)
+    expected = module(torch.tensor(ids)).logits
+    assert relative(logits, expected.detach().numpy()) < 1e-9
+    torch.nn.functional.cross_entropy(expected.flatten(0, 1), torch.tensor(targets).flatten()).backward()
+    _, saved = (loss := next_token_loss(model))(p, ids, targets)
+    found = tensors_of(loss.backward(1.0, saved), table(model))
+    for name, parameter in module.named_parameters():
+        assert relative(found[name], parameter.grad.numpy()) < 1e-9, name
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_what_we_save_they_load(backend, published, tmp_path, rng):
+    """Also after a change of ours: the same logits, to float32 rounding, and the same text, token for token."""
+    folder, _ = published
+    model, p, tokenizer, _ = load_pretrained(folder)
+    p["layers"][1]["attention"]["k"]["weight"] += 0.1 * rng.normal(size=(30, 30)).astype(np.float32)
+    save_pretrained(tmp_path / "ours", model, p, tokenizer)
+    module = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "ours").eval()
+    ids = rng.integers(0, model.vocab_size, (2, 9))
+    use_backend(backend)
+    logits, _ = model.forward(p, ids)
+    with torch.no_grad():
+        expected = module(torch.tensor(ids)).logits.numpy()
+        theirs = module.generate(
+            torch.tensor(ids),
+            attention_mask=torch.ones(2, 9, dtype=torch.long),
+            max_new_tokens=10,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )[:, 9:]
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+    ours = decode(model, p, model.start(p, 2), ids, max_tokens=10)
+    assert [row.tolist() for row in ours] == theirs.tolist()
+    by_theirs = transformers.GPT2Tokenizer.from_pretrained(tmp_path / "ours")
+    assert by_theirs("The quick fox")["input_ids"] == tokenizer.encode("The quick fox").tolist()
+
+
+def strings(rng, n):
+    """Of letters that were trained on, of all planes of Unicode, of marks that combine, emoji, CJK and controls."""
+    known = sorted(set("".join(TEXTS)))
+    ranges = [(0x20, 0x7F), (0x00, 0x20), (0x80, 0x250), (0x300, 0x370), (0x4E00, 0x9FFF), (0x1F300, 0x1FAFF)]
+    for _ in range(n):
+        length = int(rng.integers(0, 40))
+        kind = rng.integers(0, 3)
+        if kind == 0:
+            yield "".join(rng.choice(known, length))
+        elif kind == 1:
+            begin, end = ranges[rng.integers(0, len(ranges))]
+            yield "".join(map(chr, rng.integers(begin, end, length)))
+        else:
+            codes = rng.integers(0, 0x110000, length)
+            yield "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000)
+
+
+def test_the_same_ids_for_whatever_text(theirs, tmp_path, rng):
+    theirs.save_model(str(tmp_path))
+    ours = read_bpe(tmp_path)
+    for text in [*TEXTS, *strings(rng, FUZZ)]:
+        ids = ours.encode(text)
+        assert ids.tolist() == theirs.encode(text).ids, ascii(text)
+        assert ours.decode(ids) == text
+
+
+def test_one_file_is_read_as_two_are(theirs, tmp_path):
+    theirs.save_model(str(tmp_path))
+    two = read_bpe(tmp_path)
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).unlink()
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    one = read_bpe(tmp_path)
+    assert (one.tokens, one.merges) == (two.tokens, two.merges)
