@@ -4,7 +4,15 @@ import io
 
 from .__main__ import least_time
 
-COLORS = {"NumPy": "#9aa5b1", "kernels": "#1f6feb", "kernels, recomputing": "#79b8ff", "PyTorch": "#e36209"}
+COLORS = {
+    "NumPy": "#9aa5b1",
+    "kernels": "#1f6feb",
+    "as it is": "#1f6feb",
+    "kernels, fused loss": "#5aa2f5",
+    "kernels, fused loss, recomputing": "#a5cdfb",
+    "PyTorch": "#e36209",
+    "transformers": "#e36209",
+}
 
 
 def color(name):
@@ -31,7 +39,7 @@ def draw(result):
     if grows:
         time, memory = parts[1].subplots(1, 2)
         growth(time, sizes, lambda row: row["median"] * 1e3, "ms")
-        growth(memory, sizes, lambda row: max(row["peak"] / 2**20, 0.1), "MB beyond the inputs, compiled code too")
+        growth(memory, sizes, lambda row: max(row["peak"] / 2**20, 0.1), "MB beyond the inputs")
         time.plot(
             *zip(*((s["what"]["T"], least_time(s["work"], s["floor"]) * 1e3) for s in sizes.values())),
             "k:",
@@ -41,6 +49,11 @@ def draw(result):
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()
+
+
+def shown(milliseconds):
+    """With three digits, in seconds from one on."""
+    return f"{milliseconds / 1e3:.3g} s" if milliseconds >= 1e3 else f"{milliseconds:.3g} ms"
 
 
 def bars(axes, name, size):
@@ -53,11 +66,12 @@ def bars(axes, name, size):
     labels = [row["contender"] for row in rows]
     axes.barh(labels, milliseconds, xerr=spread, color=[color(label) for label in labels], error_kw={"lw": 0.8})
     for i, value in enumerate(milliseconds):
-        axes.text(rows[i]["most"] * 1e3, i, f"  {value:.3g} ms", va="center", fontsize=8)  # right of bar and spread
+        axes.text(rows[i]["most"] * 1e3, i, f"  {shown(value)}", va="center", fontsize=8)  # right of bar and spread
     axes.set_xlim(0, 1.25 * max(row["most"] for row in rows) * 1e3)
     floor = least_time(size["work"], size["floor"]) * 1e3
     axes.axvline(floor, color="black", ls=":", lw=1)
-    axes.set_title(f"{name}: at best {floor:.3g} ms", fontsize=9)
+    axes.set_title(f"{name}: at best {shown(floor)}", fontsize=9)
+    axes.set_xlabel("ms", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 

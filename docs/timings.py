@@ -1,6 +1,6 @@
 """The tables of timings on the pages and in the README, from what `python -m bench` left in bench/results/.
 
-python docs/timings.py      writes the README's table anew
+python docs/timings.py      writes the README's table and the pictures anew
 """
 
 import json
@@ -123,5 +123,12 @@ def with_timings(text):
 
 
 if __name__ == "__main__":
+    import sys
+
+    sys.path.insert(0, str(ROOT))
+    from bench.picture import draw
+
+    for path in comparisons():
+        path.with_suffix(".png").write_bytes(draw(read(path.stem)))
     readme = ROOT / "README.md"
     readme.write_text(with_timings(readme.read_text(encoding="utf-8")), encoding="utf-8")
