@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..tokenizers import BPETokenizer
 from ..training import checkpoint
-from ..trees import leaves
+from ..trees import fill, leaves
 from . import gpt2
 from .names import parameters_of, tensors_of
-from .tensors import ONE, stored_tensors
+from .tensors import ONE, shown, stored_tensors
 from .tokenizers import bpe_files, read_bpe
 
 ARCHITECTURES = {"gpt2": gpt2}  # by config.json's model_type
@@ -49,8 +50,8 @@ def load_pretrained(folder, dtype=np.float32):
         raise ValueError(f"{folder} has no config.json: it is no folder of a published model")
     config = read_json(path)
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in ARCHITECTURES:
-        raise ValueError(f"{path} has the model_type {kind!r}; there are: {', '.join(ARCHITECTURES)}")
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        raise ValueError(f"{path} has the model_type {shown(repr(kind))}; there are: {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[kind]
     try:
         model = architecture.model_of(config)
@@ -61,8 +62,10 @@ def load_pretrained(folder, dtype=np.float32):
         raise ValueError(
             f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {model.vocab_size}"
         )
-    stored = architecture.our_view(stored_tensors(folder))
+    stored = stored_tensors(folder)
     try:
+        stored = architecture.our_view(stored)
+        architecture.check_sizes(model, stored)
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
@@ -95,17 +98,31 @@ def end_of(tokenizer):
 
 
 def save_pretrained(folder, model, p, tokenizer):
-    """Write a folder that `load_pretrained` and transformers read. FileExistsError where there is something already."""
+    """Write a folder that `load_pretrained` and transformers read.
+
+    FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
+    other, or have no published form.
+    """
     from safetensors.numpy import save
 
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    architecture = next(each for each in ARCHITECTURES.values() if isinstance(model, each.MODEL))
+    architecture = next((each for each in ARCHITECTURES.values() if isinstance(model, each.MODEL)), None)
+    if architecture is None:
+        raise ValueError(f"a {type(model).__name__} has no published form here; there are: {', '.join(ARCHITECTURES)}")
+    if not isinstance(tokenizer, BPETokenizer):
+        raise ValueError(f"a {type(tokenizer).__name__} has no published form here; a BPETokenizer has")
+    if tokenizer.vocab_size != model.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {model.vocab_size}"
+        )
+    dtype = leaves(p)[0][1].dtype
+    if dtype not in (np.float16, np.float32, np.float64):
+        raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")
+    p = fill(shapes_of(model, dtype), dict(leaves(p)))  # or it says what does not fit
     files = {
-        "config.json": to_json(
-            architecture.config_of(model) | end_of(tokenizer) | {"dtype": str(leaves(p)[0][1].dtype)}
-        ),
+        "config.json": to_json(architecture.config_of(model) | end_of(tokenizer) | {"dtype": str(dtype)}),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **bpe_files(tokenizer),
     }

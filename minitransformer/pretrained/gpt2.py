@@ -22,6 +22,7 @@ FIXED = {  # theirs -> the values with which it is the model that we have; the f
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
+LAYER = "transformer.h."
 PREFIX = "transformer."  # which some files have before each name, and some have not
 
 
@@ -41,7 +42,7 @@ def model_of(config):
 def config_of(model):
     """What config.json says of this model."""
     sizes = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()}
-    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), model.dropout_rate)
+    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), float(model.dropout_rate))
     fixed = {name: values[0] for name, values in FIXED.items()}
     return {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **sizes, "n_inner": None, **dropout, **fixed}
 
@@ -65,8 +66,21 @@ def table(model):
     return rows + [Row(f"transformer.ln_f.{kind}", (f"norm.{kind}",)) for kind in ("weight", "bias")]
 
 
+def check_sizes(model, stored):
+    """What config.json says of the sizes, against the tensors: before anything is made of those sizes."""
+    numbers = {name.removeprefix(LAYER).partition(".")[0] for name in stored if name.startswith(LAYER)}
+    if len(numbers) != model.n_layers:
+        raise ValueError(f"n_layer is {model.n_layers}, but there are tensors of {len(numbers)} layers")
+    table = stored.get("transformer.wte.weight")
+    if table is not None and table.shape != (model.vocab_size, model.d_model):
+        expected = model.vocab_size, model.d_model
+        raise ValueError(f"transformer.wte.weight has shape {table.shape}, expected {expected}")
+
+
 def our_view(stored):
     """The tensors with the prefix before each name, and without what is no parameter: the masks, and the tied head."""
     found = {name if name.startswith((PREFIX, "lm_head.")) else PREFIX + name: each for name, each in stored.items()}
+    if len(found) < len(stored):
+        raise ValueError(f"a tensor is there twice, with {PREFIX} before its name and without")
     masks = (".attn.bias", ".attn.masked_bias")
     return {name: each for name, each in found.items() if not name.endswith(masks) and name != "lm_head.weight"}

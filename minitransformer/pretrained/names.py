@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..trees import fill, leaves
+from .tensors import shown
 
 
 class Row(NamedTuple):
@@ -39,7 +40,7 @@ def parameters_of(stored, table, shapes, dtype):
     """
     expected = dict(leaves(shapes))
     wrong = [f"missing: {row.theirs}" for row in table if row.theirs not in stored]
-    wrong += [f"unknown: {name}" for name in sorted(stored.keys() - {row.theirs for row in table})]
+    wrong += [f"unknown: {shown(name)}" for name in sorted(stored.keys() - {row.theirs for row in table})]
     for row in table:
         shape = their_shape([expected[path].shape for path in row.ours], row)
         if row.theirs in stored and stored[row.theirs].shape != shape:

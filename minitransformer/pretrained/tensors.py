@@ -17,6 +17,13 @@ from ..files import read_json
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit
+MOST_AXES = 8
+
+
+def shown(name):
+    """What a file calls something, as it may stand in a line of ours."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(name))
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 class Stored(NamedTuple):
@@ -68,12 +75,14 @@ def sharded(folder):
         raise ValueError(f"{folder / INDEX} has no weight_map of names to files")
     files = sorted(set(places.values()))
     if foreign := [name for name in files if Path(name).name != name]:
-        raise ValueError(f"{folder / INDEX} names a file outside of its folder: {foreign[0]}")
+        raise ValueError(f"{folder / INDEX} names a file outside of its folder: {shown(foreign[0])}")
     if missing := [name for name in files if not (folder / name).is_file()]:
-        raise ValueError(f"{folder} lacks {len(missing)} of its {len(files)} shards: {', '.join(missing)}")
+        raise ValueError(f"{folder} lacks {len(missing)} of its {len(files)} shards: {shown(', '.join(missing))}")
     shards = {name: header(folder / name) for name in files}
     if absent := [name for name, file in places.items() if name not in shards[file]]:
-        raise ValueError(f"{folder / INDEX} says that {absent[0]} is in {places[absent[0]]}, where it is not")
+        raise ValueError(
+            f"{folder / INDEX} says that {shown(absent[0])} is in {shown(places[absent[0]])}, where it is not"
+        )
     return {name: shards[file][name] for name, file in places.items()}
 
 
@@ -85,7 +94,7 @@ def header(path):
         if size < 8 or not 2 <= length <= min(size - 8, LARGEST_HEADER):
             raise ValueError(f"{path} is truncated or no safetensors file: its header would be {length} bytes long")
         try:
-            entries = json.loads(file.read(length))
+            entries = json.loads(file.read(length), object_pairs_hook=each_once)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
     if not isinstance(entries, dict):
@@ -98,23 +107,35 @@ def header(path):
             sizes_fit = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
         except (TypeError, KeyError, ValueError):
             sizes_fit = False
-        if not sizes_fit:
-            raise ValueError(f"{path}: the header's entry of {name} is damaged")
-        if dtype not in DTYPES:
-            raise ValueError(f"{path}: {name} is of dtype {dtype}; read are {', '.join(DTYPES)}")
+        if not sizes_fit or len(shape) > MOST_AXES:
+            raise ValueError(f"{path}: the header's entry of {shown(name)} is damaged")
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise ValueError(f"{path}: {shown(name)} is of dtype {shown(dtype)}; read are {', '.join(DTYPES)}")
+        what = shown(name)
         if end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
-            raise ValueError(f"{path}: {name} of shape {shape} in {dtype} does not fit into {end - begin} bytes")
+            raise ValueError(f"{path}: {what} of shape {shown(shape)} in {dtype} does not fit into its bytes")
         if begin != end_before:
-            raise ValueError(f"{path}: {name} begins at byte {begin}, where the tensor before it ends at {end_before}")
+            raise ValueError(f"{path}: {what} begins at byte {begin}, where the tensor before it ends at {end_before}")
         if 8 + length + end > size:
-            raise ValueError(f"{path} is truncated: {name} ends at byte {8 + length + end}, the file at {size}")
+            raise ValueError(f"{path} is truncated: {what} ends at byte {8 + length + end}, the file at {size}")
         found[name], end_before = Stored(path, dtype, shape, 8 + length + begin), end
+    if 8 + length + end_before != size:
+        raise ValueError(f"{path} is damaged: it has {size - 8 - length - end_before} bytes more than its tensors")
+    return found
+
+
+def each_once(pairs):
+    """A JSON object as a dict. ValueError where a name comes twice, of which `json` would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice in its header")
     return found
 
 
 def begin_of(item):
-    """Where a header's entry says that its bytes begin; 0 where it says nothing that makes sense."""
+    """Where a header's entry says that its bytes begin and end; 0 where it says nothing that makes sense."""
     try:
-        return int(item[1]["data_offsets"][0])
-    except (TypeError, KeyError, IndexError, ValueError):
-        return 0
+        begin, end = item[1]["data_offsets"]
+        return int(begin), int(end)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return 0, 0

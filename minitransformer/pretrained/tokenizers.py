@@ -9,6 +9,7 @@ import json
 
 from ..files import read_json
 from ..tokenizers import BPETokenizer
+from .tensors import shown
 
 PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 
@@ -40,14 +41,19 @@ def read_bpe(folder):
     """The tokenizer of a folder. ValueError naming the file that is missing or damaged."""
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         vocab = read_json(folder / "vocab.json")
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        try:
+            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{folder / 'merges.txt'} is damaged: {error}") from None
+        added, lines = {}, [line.removesuffix("\r") for line in lines]
         merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     elif (path := folder / "tokenizer.json").is_file():
         data = read_json(path)
         try:
             kind = data["model"].get("type", "BPE")
-            vocab = {token["content"]: token["id"] for token in data.get("added_tokens", [])}
-            vocab |= data["model"].get("vocab", {})
+            vocab = dict(data["model"].get("vocab", {}))
+            added = {token["content"]: token["id"] for token in data.get("added_tokens", [])}
+            added = {text: id for text, id in added.items() if text not in vocab}
             merges = [m.split(" ") if isinstance(m, str) else list(m) for m in data["model"].get("merges", [])]
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is damaged or no tokenizer: {error}") from None
@@ -56,21 +62,25 @@ def read_bpe(folder):
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.json with merges.txt nor tokenizer.json")
     try:
-        return made(vocab, merges)
+        return made(vocab, added, merges)
     except ValueError as error:
         raise ValueError(f"{folder}: its tokenizer is damaged: {error}") from None
 
 
-def made(vocab, merges):
-    if not isinstance(vocab, dict) or sorted(vocab.values(), key=str) != sorted(range(len(vocab)), key=str):
+def made(vocab, added, merges):
+    """vocab, added: {text: id}; what was added is written as it is, and not by its bytes' characters"""
+    if not isinstance(vocab, dict) or not all(isinstance(text, str) for text in added):
+        raise ValueError("its tokens are not texts with ids")
+    ids = [*vocab.values(), *added.values()]
+    if not all(type(id) is int for id in ids) or sorted(ids) != list(range(len(ids))):
         raise ValueError("its ids are not 0, 1, 2, ... each once")
-    texts = sorted(vocab, key=vocab.get)
+    tokens = {id: token_of(text) for text, id in vocab.items()} | {id: text.encode() for text, id in added.items()}
     pairs = []
     for merge in merges:
-        if len(merge) != 2 or any(part not in vocab for part in merge):
-            raise ValueError(f"the merge {' '.join(map(str, merge))!r} is not of two tokens")
+        if len(merge) != 2 or not all(isinstance(part, str) and part in vocab for part in merge):
+            raise ValueError(f"the merge {shown(' '.join(map(str, merge)))!r} is not of two tokens")
         pairs.append((vocab[merge[0]], vocab[merge[1]]))
-    return BPETokenizer([token_of(text) for text in texts], pairs)
+    return BPETokenizer([tokens[id] for id in range(len(tokens))], pairs)
 
 
 def bpe_files(tokenizer):

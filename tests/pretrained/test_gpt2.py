@@ -15,7 +15,7 @@ from minitransformer.pretrained import load_pretrained, save_pretrained
 from minitransformer.pretrained.gpt2 import table
 from minitransformer.pretrained.names import tensors_of
 from minitransformer.pretrained.tokenizers import characters, read_bpe
-from minitransformer.tokenizers import BPETokenizer
+from minitransformer.tokenizers import BPETokenizer, CharTokenizer
 from minitransformer.trees import leaves, tree_map
 
 from ..arrays import same_bits
@@ -144,7 +144,11 @@ def test_everything_that_does_not_fit_is_listed(folder):
         ("n_head", 4, "n_heads=4 does not divide d_model=6"),
         ("n_layer", "two", "n_layers"),
         ("vocab_size", 301, "its tokenizer has"),
-        ("n_layer", 3, "missing: transformer.h.2"),
+        ("n_layer", 3, "n_layer is 3, but there are tensors of 2 layers"),
+        ("n_layer", 10**9, "n_layer is 1000000000, but there are tensors of 2 layers"),
+        ("n_embd", 2 * 10**9, "transformer.wte.weight has shape"),
+        ("n_positions", 10**9, "transformer.wpe.weight has shape (9, 6), expected (1000000000, 6)"),
+        ("model_type", ["gpt2"], "has the model_type ['gpt2']"),
     ],
 )
 def test_configurations_that_are_not_ours(setting, value, message, folder):
@@ -173,6 +177,9 @@ def first(header):
         (lambda h: h[first(h)].update(shape=[1, 1]), "does not fit into"),
         (lambda h: h[first(h)].update(dtype="I8"), "is of dtype I8; read are F64, F32, F16, BF16"),
         (lambda h: h[first(h)].update(shape=[-1, 4]), "entry of .* is damaged"),
+        (lambda h: h[first(h)].update(dtype=["F32"]), "is of dtype .*; read are"),
+        (lambda h: h[first(h)].update(data_offsets=[float("inf")] * 2), "entry of .* is damaged"),
+        (lambda h: h.update({"a\nb\x1b": {"dtype": "I8"}}), "entry of a\ufffdb\ufffd is damaged"),
         (lambda h: h[first(h)].pop("data_offsets"), "entry of .* is damaged"),
         (lambda h: h.pop(first(h)), "where the tensor before it ends at 0"),
         (lambda h: h.update(twice=h[first(h)]), "begins at byte 0, where the tensor before it ends at"),
@@ -181,6 +188,20 @@ def first(header):
 def test_headers_that_lie(edit, message, folder):
     rewrite_header(folder / "model.safetensors", edit)
     with pytest.raises(ValueError, match=message):
+        load_pretrained(folder)
+
+
+def test_bytes_that_belong_to_nothing(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes() + b"1234")
+    with pytest.raises(ValueError, match="4 bytes more than its tensors"):
+        load_pretrained(folder)
+
+
+def test_a_name_that_comes_twice(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"transformer.h.0.ln_1.bias"', b'"transformer.h.1.ln_1.bias"'))
+    with pytest.raises(ValueError, match="a name comes twice"):
         load_pretrained(folder)
 
 
@@ -232,6 +253,9 @@ def test_one_file_or_two(folder):
     "name, content, message",
     [
         ("vocab.json", '{"a": 0, "b": 2}', "its ids are not 0, 1, 2"),
+        ("vocab.json", '{"a": 0.0, "b": 1}', "its ids are not 0, 1, 2"),
+        ("vocab.json", '{"a": null}', "its ids are not 0, 1, 2"),
+        ("vocab.json", "[1]", "its tokens are not texts with ids"),
         ("vocab.json", "[", "damaged or no JSON"),
         ("merges.txt", "#version: 0.2\nt h e\n", "is not of two tokens"),
         ("merges.txt", "#version: 0.2\nt xyz\n", "the merge 't xyz' is not of two tokens"),
@@ -242,6 +266,53 @@ def test_damaged_tokenizers(name, content, message, folder):
     with pytest.raises(ValueError, match=r".") as caught:
         read_bpe(folder)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"added_tokens": [{"content": 5, "id": 300}]}, "its tokens are not texts with ids"),
+        ({"added_tokens": [{"id": 300}]}, "damaged or no tokenizer"),
+        ({"added_tokens": None}, "damaged or no tokenizer"),
+        ({"model": {"type": "Unigram"}}, "a tokenizer of the kind Unigram; read is BPE"),
+        ({"model": None}, "damaged or no tokenizer"),
+        ({"model": {"vocab": {"a": 0}, "merges": [[["a"], ["a"]]]}}, "is not of two tokens"),
+    ],
+)
+def test_damaged_tokenizer_json(change, message, folder):
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    (folder / "vocab.json").unlink()
+    data = {"model": {"type": "BPE", "vocab": vocab, "merges": []}, "added_tokens": []} | change
+    (folder / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(ValueError, match=r".") as caught:
+        read_bpe(folder)
+    assert message in str(caught.value)
+
+
+def test_an_added_token_is_written_as_it_is(folder):
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    (folder / "vocab.json").unlink()
+    added = [{"content": "<|né|>", "id": len(vocab)}]
+    data = {"model": {"vocab": vocab, "merges": []}, "added_tokens": added}
+    (folder / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    assert read_bpe(folder).tokens[-1] == "<|né|>".encode()
+
+
+@pytest.mark.parametrize(
+    "model, tokenizer, dtype, message",
+    [
+        (GPT2(TOKENIZER.vocab_size, 9, 1, 2, 6), TOKENIZER, np.float32, "not expected: layers.1"),
+        (GPT2(TOKENIZER.vocab_size, 9, 2, 2, 8), TOKENIZER, np.float32, "expected"),
+        (GPT2(TOKENIZER.vocab_size + 1, 9, 2, 2, 6), TOKENIZER, np.float32, "but the model's vocab_size"),
+        (MODEL, CharTokenizer("abc"), np.float32, "a CharTokenizer has no published form here"),
+        (MODEL, TOKENIZER, np.longdouble, "have no published form"),
+        (object(), TOKENIZER, np.float32, "a object has no published form here; there are: gpt2"),
+    ],
+)
+def test_what_does_not_fit_is_not_saved(model, tokenizer, dtype, message, p, tmp_path):
+    with pytest.raises(ValueError, match=r".") as caught:
+        save_pretrained(tmp_path / "new", model, tree_map(lambda leaf: leaf.astype(dtype), p), tokenizer)
+    assert message in str(caught.value) and not list(tmp_path.iterdir())
 
 
 def test_without_a_tokenizer(folder):
