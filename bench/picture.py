@@ -70,8 +70,9 @@ def bars(axes, name, size):
         axes.text(rows[i]["most"] * 1e3, i, f"  {shown(value)}", va="center", fontsize=8)  # right of bar and spread
     axes.set_xlim(0, 1.25 * max(row["most"] for row in rows) * 1e3)
     floor = least_time(size["work"], size["floor"]) * 1e3
-    axes.axvline(floor, color="black", ls=":", lw=1)
-    axes.set_title(f"{name}: at best {shown(floor)}", fontsize=9)
+    if floor:
+        axes.axvline(floor, color="black", ls=":", lw=1)
+    axes.set_title(f"{name}: at best {shown(floor)}" if floor else name, fontsize=9)
     axes.set_xlabel("ms", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
