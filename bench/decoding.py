@@ -47,20 +47,15 @@ def transformers(size):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    from minitransformer.pretrained.gpt2 import config_of, table
+    from minitransformer.pretrained.names import tensors_of
+
     from . import pytorch as theirs
 
-    config = GPT2Config(
-        vocab_size=size.vocab,
-        n_positions=size.context,
-        n_embd=size.width,
-        n_layer=size.layers,
-        n_head=size.heads,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    module = GPT2LMHeadModel(config).eval()
-    names, (_, p) = theirs.published_names, model_of(size)
-    theirs.load([(module.get_parameter(name), array) for name, array in names(p).items()])
+    model, p = model_of(size)
+    module = GPT2LMHeadModel(GPT2Config.from_dict(config_of(model))).eval()
+    named = tensors_of(p, table(model)).items()
+    theirs.load([(module.get_parameter(name), torch.from_numpy(array)) for name, array in named])
     ids = torch.tensor(prompts_of(size))
 
     def run():

@@ -156,19 +156,3 @@ OPERATIONS = {  # ours by name -> theirs
 
 def about():
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def published_names(p):
-    """Our parameters under transformers' names for GPT-2, where linear maps are stored (in, out)."""
-    names = {"transformer.wte.weight": p["token"], "transformer.wpe.weight": p["position"]}
-    named = {name: tensor(part["weight"]) for name, part in names.items()}
-    named |= {f"transformer.ln_f.{kind}": tensor(p["norm"][kind]) for kind in ("weight", "bias")}
-    for i, layer in enumerate(p["layers"]):
-        attention, feed_forward, at = layer["attention"], layer["feed_forward"], f"transformer.h.{i}."
-        for kind in ("weight", "bias"):
-            named[f"{at}ln_1.{kind}"], named[f"{at}ln_2.{kind}"] = (tensor(layer[n][kind]) for n in ("norm1", "norm2"))
-            named[f"{at}attn.c_attn.{kind}"] = torch.cat([tensor(attention[name][kind]) for name in "qkv"]).T
-            named[f"{at}attn.c_proj.{kind}"] = tensor(attention["out"][kind]).T
-            named[f"{at}mlp.c_fc.{kind}"] = tensor(feed_forward["up"][kind]).T
-            named[f"{at}mlp.c_proj.{kind}"] = tensor(feed_forward["down"][kind]).T
-    return named

@@ -5,25 +5,10 @@ forward     y = x Φ(x)
 backward    dx = dy (Φ(x) + x φ(x))        φ(x) = exp(-x²/2) / √(2π)        both once more, by `normal`
 """
 
-import numpy as np
-
 from ... import ops
-from .arrays import flat
 from .compiled import compiled
+from .elementwise import elementwise
 from .functions import normal
-
-
-def gelu(x):
-    y = np.empty(x.shape, x.dtype)
-    forward(flat(x), flat(y))
-    return y, (x,)
-
-
-def gelu_backward(dy, saved):
-    (x,) = saved
-    dx = np.empty(x.shape, x.dtype)
-    backward(flat(dy), flat(x), flat(dx))
-    return dx
 
 
 @compiled
@@ -40,4 +25,4 @@ def backward(dy, x, dx):
         dx[i] = dy[i] * (cdf + x[i] * pdf)
 
 
-ops.gelu.implement("cpu", gelu, gelu_backward)
+ops.gelu.implement("cpu", *elementwise(forward, backward))

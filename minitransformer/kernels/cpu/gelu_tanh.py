@@ -8,27 +8,12 @@ forward     y = x σ(v)                          v = 2 √(2/π) (x + 0.044715 x
 backward    dx = dy (σ + x σ (1 - σ) v')        v' = 2 √(2/π) (1 + 3 · 0.044715 x²)
 """
 
-import numpy as np
-
 from ... import ops
-from .arrays import flat
 from .compiled import compiled
+from .elementwise import elementwise
 from .functions import sigmoid
 
 SQRT_2_OVER_PI = 0.7978845608028654
-
-
-def gelu_tanh(x):
-    y = np.empty(x.shape, x.dtype)
-    forward(flat(x), flat(y))
-    return y, (x,)
-
-
-def gelu_tanh_backward(dy, saved):
-    (x,) = saved
-    dx = np.empty(x.shape, x.dtype)
-    backward(flat(dy), flat(x), flat(dx))
-    return dx
 
 
 @compiled
@@ -50,4 +35,4 @@ def backward(dy, x, dx):
         dx[i] = dy[i] * (s + z * s * (one(1) - s) * a * (one(1) + one(3) * b * z * z))
 
 
-ops.gelu_tanh.implement("cpu", gelu_tanh, gelu_tanh_backward)
+ops.gelu_tanh.implement("cpu", *elementwise(forward, backward))

@@ -5,25 +5,10 @@ forward     y = x σ(x)
 backward    dx = dy σ (1 + x (1 - σ))           σ is computed again
 """
 
-import numpy as np
-
 from ... import ops
-from .arrays import flat
 from .compiled import compiled
+from .elementwise import elementwise
 from .functions import sigmoid
-
-
-def silu(x):
-    y = np.empty(x.shape, x.dtype)
-    forward(flat(x), flat(y))
-    return y, (x,)
-
-
-def silu_backward(dy, saved):
-    (x,) = saved
-    dx = np.empty(x.shape, x.dtype)
-    backward(flat(dy), flat(x), flat(dx))
-    return dx
 
 
 @compiled
@@ -40,4 +25,4 @@ def backward(dy, x, dx):
         dx[i] = dy[i] * s * (one + x[i] * (one - s))
 
 
-ops.silu.implement("cpu", silu, silu_backward)
+ops.silu.implement("cpu", *elementwise(forward, backward))
