@@ -243,7 +243,7 @@ def test_the_door_looks_at_settings_too():
 
 PACKAGE = Path(minitransformer.__file__).parent
 FLOORS = (  # from the ground up; nothing knows what stands above it
-    {"convention", "door", "trees", "files", "threads", "memory"},
+    {"convention", "philox", "door", "trees", "files", "threads", "memory"},
     {"ops"},
     {"kernels"},
     {"blocks"},

@@ -4,12 +4,16 @@
 
     backward    dx = dy m / (1 - rate)      the same m: what the forward dropped feels nothing
 
-The mask follows from the key alone, element by element: a forward that is run again drops the same.
+The mask follows from the key and the element's place alone: a forward that is run again drops the same, and a kernel
+may begin anywhere (philox.py).
 """
+
+import math
 
 import numpy as np
 
-from ..convention import backward_of, generator, op
+from .. import philox
+from ..convention import backward_of, op
 
 
 def check_rate(rate):
@@ -20,7 +24,14 @@ def check_rate(rate):
 def draw_kept(shape, rate, key):
     """True where an element is kept; None (all of them) without a key or a rate."""
     check_rate(rate)
-    return None if key is None or rate == 0 else generator(key).random(shape) >= rate
+    if key is None or rate == 0:
+        return None
+    return (philox.words(key, math.prod(shape)) >= limit_of(rate)).reshape(shape)
+
+
+def limit_of(rate):
+    """The least of 2³² equally probable numbers that keeps an element, as uint32."""
+    return np.uint32(min(round(rate * 2**32), 2**32 - 1))
 
 
 def keep(x, kept, rate):

@@ -30,13 +30,14 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ... import ops
-from ...convention import generator
 from ...ops.attention import check_groups
 from ...ops.broadcasting import sum_to
-from ...ops.dropout import check_rate
+from ...ops.dropout import check_rate, limit_of
+from ...philox import identity
 from ...threads import helping, spread
 from .compiled import compiled
 from .functions import exp_negative
+from .philox import draw_kept
 
 QUERIES, KEYS = 64, 512  # of a tile
 MANY = 1 << 15  # scores that are worth another worker's start
@@ -52,6 +53,8 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
         np.ascontiguousarray(np.empty((0, 0, 0, 0), q.dtype) if bias is None else bias),
         np.ascontiguousarray(np.empty((0, 0, 0, 0), bool) if mask is None else mask),
         causal,
+        identity(key) if drops else np.empty(0, np.uint32),
+        limit_of(dropout_rate),
         dropout_rate,
         K**-0.5,
         (QUERIES, KEYS),
@@ -59,15 +62,14 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     y, lse = np.empty((B, T, H, K), q.dtype), np.empty((B, H, T), q.dtype)
 
     def work(groups):
-        rng, skipped = numbers(key, groups.start * (H // G) * T * S) if drops else (None, 0)
-        forward_heads(*given, rng, skipped, groups.start, groups.stop, y, lse)
+        forward_heads(*given, groups.start, groups.stop, y, lse)
 
     spread(work, parts(B * G, B * H * T * S))
-    return y.swapaxes(1, 2), (given, key if drops else None, None if bias is None else bias.shape, y, lse)
+    return y.swapaxes(1, 2), (given, None if bias is None else bias.shape, y, lse)
 
 
 @compiled
-def forward_heads(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse):
+def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, lse):
     """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
     (tile_T, tile_S), dtype = tile, q.dtype
@@ -75,9 +77,7 @@ def forward_heads(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, 
     room = np.empty(tile_T * tile_S, dtype)  # for a tile, whatever its size
     total_room, product_room = np.empty(tile_T * K, dtype), np.empty(tile_T * K, dtype)
     m, l, rescale = np.empty(tile_T, dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
-    kept = np.empty((0 if rng is None else tile_T, S), np.bool_)
-    if rng is not None:
-        pass_over(rng, skipped)
+    kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
         gather(k, b, g, 1.0, keys)
@@ -88,15 +88,15 @@ def forward_heads(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, 
                 n = min(tile_T, T - t)
                 m[:], l[:], total_room[:] = -np.inf, 0, 0
                 total, product = total_room[: n * K].reshape(n, K), product_room[: n * K].reshape(n, K)
-                if rng is not None:
-                    draw(rng, rate, kept[:n])
+                if key.size:
+                    draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
                 for j in range(0, seen_of(t + n, T, S, causal), tile_S):
                     J = min(tile_S, seen_of(t + n, T, S, causal) - j)
                     p = room[: J * n].reshape(J, n)
                     np.dot(keys[j : j + J], queries[t : t + n].T, p)
                     add_bias_and_mask(p, bias, mask, causal, b, h, t, j, S - T)
                     online_softmax(p, m[:n], l[:n], rescale[:n])
-                    if rng is not None:
+                    if key.size:
                         drop(p, kept[:n], j, rate)
                     np.dot(p.T, values[j : j + J], product)
                     rescale_and_add(total, rescale[:n], product)
@@ -105,7 +105,7 @@ def forward_heads(q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, 
 
 def attention_backward(dy, saved):
     """dq, dk, dv, dbias (None where there was no bias); the mathematics is in `backward_heads`"""
-    given, key, bias_shape, y, lse = saved
+    given, bias_shape, y, lse = saved
     q, k, v, bias, *_ = given
     (B, T, H, _), (S, G) = q.shape, k.shape[1:3]
     dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (q, k, v))
@@ -113,8 +113,7 @@ def attention_backward(dy, saved):
     dy = by_position(dy)
 
     def work(groups):
-        rng, skipped = (None, 0) if key is None else numbers(key, groups.start * (H // G) * T * S)
-        backward_heads(dy, *given, rng, skipped, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
+        backward_heads(dy, *given, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
 
     spread(work, parts(B * G, B * H * T * S))
     dq, dk, dv = (x.swapaxes(1, 2) for x in (dq, dk, dv))
@@ -123,7 +122,7 @@ def attention_backward(dy, saved):
 
 @compiled
 def backward_heads(
-    dy, q, k, v, bias, mask, causal, rate, scale, tile, rng, skipped, begin, end, y, lse, dq, dk, dv, dbias
+    dy, q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, lse, dq, dk, dv, dbias
 ):
     """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
@@ -133,9 +132,7 @@ def backward_heads(
     dy_head, delta, shift = np.empty((T, K), dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
     room, droom = np.empty(tile_T * tile_S, dtype), np.empty(tile_T * tile_S, dtype)
     product_room = np.empty(max(tile_T, tile_S) * K, dtype)
-    kept = np.empty((0 if rng is None else tile_T, S), np.bool_)
-    if rng is not None:
-        pass_over(rng, skipped)
+    kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
         gather(k, b, g, 1.0, keys)
@@ -149,8 +146,8 @@ def backward_heads(
                 n = min(tile_T, T - t)
                 q_rows, dy_rows = queries[t : t + n], dy_head[t : t + n]
                 row_delta(dy_rows, y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
-                if rng is not None:
-                    draw(rng, rate, kept[:n])
+                if key.size:
+                    draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
                 for j in range(0, seen_of(t + n, T, S, causal), tile_S):
                     J = min(tile_S, seen_of(t + n, T, S, causal) - j)
                     s, dw = room[: J * n].reshape(J, n), droom[: J * n].reshape(J, n)
@@ -158,11 +155,11 @@ def backward_heads(
                     np.dot(keys[j : j + J], q_rows.T, s)  # once more, as in the forward
                     add_bias_and_mask(s, bias, mask, causal, b, h, t, j, S - T)
                     np.dot(values[j : j + J], dy_rows.T, dw)  # y = dropout(w) v
-                    if rng is not None:
+                    if key.size:
                         drop(dw, kept[:n], j, rate)
                     softmax_backward(s, dw, shift[:n], delta[:n])
                     w, ds = s, dw  # which have become these, in place
-                    if rng is not None:
+                    if key.size:
                         drop(w, kept[:n], j, rate)
                     np.dot(w, dy_rows, by_key)  # y = dropout(w) v
                     add(dvalues[j : j + J], by_key)
@@ -326,27 +323,6 @@ def add(total, more):
 
 
 # ---------------------------------------------------------------------------------------------------- what is dropped
-
-
-def numbers(key, begin):
-    """The generator of this key before its `begin`-th number, and how many are yet to be passed over."""
-    rng = generator(key)
-    rng.bit_generator.advance(begin // 4)  # Philox makes four at a time
-    return rng, begin % 4
-
-
-@compiled
-def pass_over(rng, n):
-    for _ in range(n):
-        rng.random()
-
-
-@compiled
-def draw(rng, rate, kept):
-    """Which weights of these queries (n, S) dropout keeps"""
-    for a in range(kept.shape[0]):
-        for c in range(kept.shape[1]):
-            kept[a, c] = rng.random() >= rate
 
 
 @compiled

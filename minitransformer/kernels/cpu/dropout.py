@@ -1,4 +1,4 @@
-"""Dropout as a kernel: numbers drawn and used one by one, none of them stored; the same bits as the reference.
+"""Dropout as a kernel: the same bits as the reference, drawn lane by lane (philox.py), no number of them stored.
 
 forward     y = x m / (1 - rate)        kept is m, one byte an element
 
@@ -8,10 +8,11 @@ backward    dx = dy m / (1 - rate)
 import numpy as np
 
 from ... import ops
-from ...convention import generator
-from ...ops.dropout import check_rate
+from ...ops.dropout import check_rate, limit_of
+from ...philox import identity
 from .arrays import flat
 from .compiled import compiled
+from .philox import draw_kept
 
 
 def dropout(x, *, rate, key=None):
@@ -19,7 +20,8 @@ def dropout(x, *, rate, key=None):
     if key is None or rate == 0:
         return x, (None, rate)
     y, kept = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
-    draw_and_drop(flat(x), generator(key), rate, flat(y), flat(kept))
+    draw_kept(identity(key), 0, limit_of(rate), flat(kept))
+    drop(flat(x), flat(kept), rate, flat(y))
     return y, (kept, rate)
 
 
@@ -33,18 +35,10 @@ def dropout_backward(dy, saved):
 
 
 @compiled
-def draw_and_drop(x, rng, rate, y, kept):
+def drop(x, kept, rate, y):
     share = x.dtype.type(1 - rate)
     for i in range(x.size):
-        kept[i] = rng.random() >= rate
         y[i] = x[i] / share if kept[i] else x.dtype.type(0)
-
-
-@compiled
-def drop(dy, kept, rate, dx):
-    share = dy.dtype.type(1 - rate)
-    for i in range(dy.size):
-        dx[i] = dy[i] / share if kept[i] else dy.dtype.type(0)
 
 
 ops.dropout.implement("cpu", dropout, dropout_backward)
