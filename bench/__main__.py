@@ -17,7 +17,7 @@ from minitransformer.files import to_json, write_atomically
 from .compare import compare
 from .machine import machine, measured_floor
 
-BENCHMARKS = ("step", "why", "attention", "decoding", "operation", "block", "start")
+BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "block", "start")
 RESULTS = Path(__file__).parent / "results"
 
 

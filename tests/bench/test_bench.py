@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bench import __main__ as command
-from bench import attention, block, child, decoding, operation, picture, step
+from bench import attention, block, child, decoding, operation, picture, products, step
 from bench.compare import Wrong, compare, error
 from bench.contender import sketch
 from minitransformer.convention import THINGS
@@ -78,6 +78,13 @@ def test_the_work_of_a_step():
 
 def test_the_work_of_an_attention():
     assert attention.work(attention.Size(8, 3, 5))["flops"] == 7 * 2 * 3 * (8 * 8 / 2) * 5
+
+
+def test_the_work_of_the_products_is_the_steps_without_attention():
+    size = step.Size(2, 1, 3, 8, 5, 7)
+    attention_in_step = 6 * size.layers * size.width * size.context * (size.batch * size.context)
+    assert products.work(size)["flops"] == step.work(size)["flops"] - attention_in_step
+    assert [w.shape for _, w, _ in products.inputs(size)] == [(e, d) for d, e in products.maps(size)]
 
 
 def test_the_work_of_decoding():

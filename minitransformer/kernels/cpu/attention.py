@@ -39,7 +39,7 @@ from .compiled import compiled
 from .functions import exp_negative
 from .philox import draw_kept
 
-QUERIES, KEYS = 64, 512  # of a tile
+QUERIES, KEYS = 48, 512  # of a tile
 MANY = 1 << 15  # scores that are worth another worker's start
 
 
