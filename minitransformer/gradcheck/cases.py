@@ -19,7 +19,17 @@ from ..blocks import (
     stack,
 )
 from ..convention import THINGS, Saved
-from ..models import GPT2, PreNormTransformer, Transformer
+from ..models import (
+    BERT,
+    GPT2,
+    MaskedLanguageModel,
+    PreNormTransformer,
+    SentenceEncoder,
+    SpanFinder,
+    TextClassifier,
+    TokenClassifier,
+    Transformer,
+)
 from ..ops import (
     attention,
     cross_entropy,
@@ -31,13 +41,15 @@ from ..ops import (
     learned_positions,
     linear,
     linear_cross_entropy,
+    masked_mean,
     relu,
     rms_norm,
     silu,
     sinusoidal_positions,
     softmax,
+    tanh,
 )
-from ..training.losses import fused_next_token_loss, next_token_loss, translation_loss
+from ..training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
 from ..trees import tree_map
 
 CASES = {}  # name of a thing -> function of a Draw that yields its cases
@@ -211,6 +223,19 @@ def _(draw):
 @cases_of(silu)
 def _(draw):
     yield case(silu, x=2 * draw(*draw.sizes(3)))
+
+
+@cases_of(tanh)
+def _(draw):
+    yield case(tanh, x=2 * draw(*draw.sizes(3)))
+
+
+@cases_of(masked_mean)
+def _(draw):
+    B, T, D = draw.sizes(3, least=2)
+    mask = draw.rng.random((B, T)) < 0.6
+    mask[:, -1], mask[0] = True, False  # of the first, nothing counts
+    yield case(masked_mean, x=draw(B, T, D), static={"mask": mask})
 
 
 @cases_of(dropout)
@@ -481,3 +506,65 @@ def _(draw):
     }
     loss, static = translation_loss(model), {"key": static["key"]}
     yield case(loss, **args, zero=zero, effort=(1, 1), static=static)
+
+
+def tiny_bert(draw, head, **more):
+    """A head over a BERT, the arguments and settings of a case, and its zeros: two types, padding behind the texts."""
+    V, T, types = draw.sizes(3, least=3)
+    n_layers = 2 if head is BERT else 1
+    body = BERT(V, T + 1, types, n_layers, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.2)
+    model = body if head is BERT else head(body, **more)
+    static = {
+        "types": draw.ids(types, 3, T),
+        "mask": draw.padding(3, T)[..., ::-1],
+        "key": draw.key(),
+    }
+    args = {"p": draw.perturbed(model.init(draw.rng, np.float64)), "ids": draw.ids(V, 3, T)}
+    path = "p." if head is BERT else "p.body."
+    return model, args, static, tuple(f"{path}layers.{i}.{KEY_BIAS}" for i in range(n_layers))
+
+
+def head_cases(draw, head, **more):
+    model, args, static, zero = tiny_bert(draw, head, **more)
+    yield case(model, **args, zero=zero, effort=(1, 1), static=static)
+
+
+@cases_of(BERT)
+def _(draw):
+    yield from head_cases(draw, BERT)
+
+
+@cases_of(MaskedLanguageModel)
+def _(draw):
+    yield from head_cases(draw, MaskedLanguageModel)
+
+
+@cases_of(TextClassifier)
+def _(draw):
+    yield from head_cases(draw, TextClassifier, n_classes=3)
+
+
+@cases_of(TokenClassifier)
+def _(draw):
+    yield from head_cases(draw, TokenClassifier, n_classes=3)
+
+
+@cases_of(SpanFinder)
+def _(draw):
+    yield from head_cases(draw, SpanFinder)
+
+
+@cases_of(SentenceEncoder)
+def _(draw):
+    yield from head_cases(draw, SentenceEncoder)
+    yield from head_cases(draw, SentenceEncoder, pooling="first")
+
+
+@cases_of(label_loss)
+def _(draw):
+    model, args, static, zero = tiny_bert(draw, TokenClassifier, n_classes=3)
+    targets = draw.ids(3, *args["ids"].shape)
+    targets[:, -1] = -100
+    batch = {"types": static["types"], "mask": static["mask"], "targets": targets}
+    loss = label_loss(model, label_smoothing=0.1)
+    yield case(loss, **args, **batch, zero=zero, effort=(1, 1), static={"key": static["key"]})

@@ -1,6 +1,18 @@
-"""One file per architecture, named after it."""
+"""One file per architecture, named after it; and in `heads`, what is asked of a body."""
 
+from .bert import BERT
 from .gpt2 import GPT2
+from .heads import MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
 from .transformer import PreNormTransformer, Transformer
 
-__all__ = ["GPT2", "PreNormTransformer", "Transformer"]
+__all__ = [
+    "BERT",
+    "GPT2",
+    "MaskedLanguageModel",
+    "PreNormTransformer",
+    "SentenceEncoder",
+    "SpanFinder",
+    "TextClassifier",
+    "TokenClassifier",
+    "Transformer",
+]

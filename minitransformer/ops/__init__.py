@@ -11,6 +11,7 @@ from .global_norm import global_norm
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_backward
+from .masked_mean import masked_mean, masked_mean_backward
 from .positions import (
     learned_positions,
     learned_positions_backward,
@@ -21,5 +22,6 @@ from .relu import relu, relu_backward
 from .rms_norm import rms_norm, rms_norm_backward
 from .silu import silu, silu_backward
 from .softmax import softmax, softmax_backward
+from .tanh import tanh, tanh_backward
 
 __all__ = [name for name in dir() if not name.startswith("_")]

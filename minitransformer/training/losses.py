@@ -95,3 +95,35 @@ class translation_loss:
     def count(source, source_mask, target, targets):
         """How many targets the mean was taken over: the weight of this batch among others."""
         return counted_targets(targets)
+
+
+@registered("loss")
+class label_loss:
+    """label_loss(model): the cross-entropy of labels: of texts, of tokens, of what was masked, of a span's two ends.
+
+    forward     loss = cross_entropy(model(ids), targets)
+    backward    the forward read from the bottom up
+    """
+
+    extended = False  # nor are the models with labels, for their gelu
+
+    def __init__(self, model, *, label_smoothing=0.0):
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def __call__(self, p, ids, types, mask, targets, *, key=None):
+        """ids, types (B, T)   mask (B, 1, 1, T)   targets, the shape of the logits but for their last axis, -100 where
+        none counts   ->   loss, the mean over the targets that count
+        """
+        saved = {}
+        logits, saved["model"] = self.model.forward(p, ids, types=types, mask=mask, key=key)
+        loss, saved["cross_entropy"] = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        return loss, saved
+
+    def backward(self, dloss, saved):
+        dlogits = cross_entropy_backward(dloss, saved["cross_entropy"])
+        return self.model.backward(dlogits, saved["model"])
+
+    @staticmethod
+    def count(ids, types, mask, targets):
+        """How many targets the mean was taken over: the weight of this batch among others."""
+        return counted_targets(targets)

@@ -17,8 +17,18 @@ from minitransformer.blocks import (
     stack,
 )
 from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
-from minitransformer.models import GPT2, PreNormTransformer, Transformer
-from minitransformer.training.losses import fused_next_token_loss, next_token_loss, translation_loss
+from minitransformer.models import (
+    BERT,
+    GPT2,
+    MaskedLanguageModel,
+    PreNormTransformer,
+    SentenceEncoder,
+    SpanFinder,
+    TextClassifier,
+    TokenClassifier,
+    Transformer,
+)
+from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
 
 MORE = {}  # name of a thing -> function of a Draw that yields cases
 
@@ -75,7 +85,7 @@ def _(draw, rms_norm):
     yield case(rms_norm, p={"weight": draw(1)}, x=draw(T, 1), static={"eps": 1.0})  # a small one leaves no gradient
 
 
-@more_of(ops.softmax, ops.relu, ops.gelu, ops.gelu_tanh, ops.silu)
+@more_of(ops.softmax, ops.relu, ops.gelu, ops.gelu_tanh, ops.silu, ops.tanh)
 def _(draw, thing):
     yield case(thing, x=row_far_off(draw, *draw.sizes(3, least=2)))  # where the exponentials end
     yield case(thing, x=draw(*draw.sizes(2, least=2)))
@@ -289,3 +299,36 @@ def _(draw, _):
         loss, mask = translation_loss(model, label_smoothing=label_smoothing), draw.padding(4, 7)
         args = {"p": p, "source": source, "source_mask": mask, "target": target, "targets": targets}
         yield case(loss, **args, zero=TRANSFORMER_ZERO)
+
+
+BERT_ZERO = tuple(f"layers.{i}.{KEY_BIAS}" for i in range(3))
+
+
+def bert(draw, head=None, **more):
+    """A BERT whose sizes are all distinct, or a head over one; parameters away from where they start; and a batch."""
+    body = BERT(vocab_size=13, context_length=11, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17)
+    model = body if head is None else head(body, **more)
+    args = {"p": draw.perturbed(model.init(draw.rng, np.float64)), "ids": draw.ids(13, 4, 7)}
+    return model, args, tuple(f"p.{'body.' if head else ''}{name}" for name in BERT_ZERO)
+
+
+@more_of(BERT, MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier)
+def _(draw, kind):
+    head = None if kind is BERT else kind
+    more = {"n_classes": 5} if kind in (TextClassifier, TokenClassifier) else {}
+    for static in ({}, {"types": draw.ids(2, 4, 7)}, {"mask": draw.padding(4, 7)[..., ::-1]}):
+        model, args, zero = bert(draw, head, **more)
+        yield case(model, **args, zero=zero, static=static)
+
+
+@more_of(label_loss)
+def _(draw, _):
+    types, mask = draw.ids(2, 4, 7), draw.padding(4, 7)[..., ::-1]
+    for head, size, shape in ((TokenClassifier, 5, (4, 7)), (TextClassifier, 5, (4,)), (SpanFinder, 7, (4, 2))):
+        model, args, zero = bert(draw, head, **({} if head is SpanFinder else {"n_classes": size}))
+        targets = draw.ids(size, *shape)
+        targets.flat[0] = -100
+        if head is SpanFinder:  # what moves all places alike is felt by no softmax over them
+            zero += ("p.ends.bias", "p.body.layers.2.norm2.bias")
+        batch = {"types": types, "mask": mask, "targets": targets}
+        yield case(label_loss(model), **args, **batch, zero=zero)

@@ -52,6 +52,16 @@ def _(x):
     return F.gelu(x, approximate="tanh")
 
 
+@twin_of(ops.tanh)
+def _(x):
+    return torch.tanh(x)
+
+
+@twin_of(ops.masked_mean)
+def _(x, *, mask):
+    return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
 @twin_of(ops.silu)
 def _(x):
     return F.silu(x)

@@ -1,0 +1,114 @@
+"""BERT (Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers", section 3 and appendix A).
+
+    h = dropout(LN(token[ids] + position[0 ... T - 1] + type[types]))
+    h = post-norm layers of h, in which every place attends to every other
+
+types tell a first text (0) from a second (1). What is made of h, a label for the text, for each token, a span, the
+tokens that were masked, is a head's: `heads/`. Weights start normal with deviation 0.02.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..blocks import post_norm_layer, stack
+from ..convention import fold, registered
+from ..ops import (
+    dropout,
+    dropout_backward,
+    embedding,
+    embedding_backward,
+    gelu,
+    layer_norm,
+    layer_norm_backward,
+    learned_positions,
+    learned_positions_backward,
+)
+from ..ops.dropout import check_rate
+from .checks import check_count
+from .initial import affine, norm, table
+
+
+@registered("model")
+@dataclass(frozen=True)
+class BERT:
+    """A stack of post-norm layers that look both ways. The defaults are the published base model, uncased."""
+
+    vocab_size: int = 30522
+    context_length: int = 512
+    n_types: int = 2
+    n_layers: int = 12
+    n_heads: int = 12
+    d_model: int = 768
+    d_ff: int = 3072
+    dropout_rate: float = 0.1
+    eps: float = 1e-12  # of every norm
+
+    extended = False  # gelu's error function exists up to float64
+
+    def __post_init__(self):
+        for name in ("vocab_size", "context_length", "n_types", "n_layers", "n_heads", "d_model", "d_ff"):
+            check_count(name, getattr(self, name))
+        if self.d_model % self.n_heads:
+            raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
+        check_rate(self.dropout_rate)
+        if not (isinstance(self.eps, float) and self.eps > 0):
+            raise ValueError(f"eps must be a number above 0, not {self.eps!r}")
+
+    layers = stack(post_norm_layer)
+
+    def init(self, rng, dtype=np.float32):
+        """Parameters drawn from `rng`, a NumPy generator."""
+        D, F = self.d_model, self.d_ff
+
+        def layer():
+            return {
+                "attention": {name: affine(rng, D, D, dtype) for name in ("q", "k", "v", "out")},
+                "norm1": norm(D, dtype),
+                "feed_forward": {"up": affine(rng, F, D, dtype), "down": affine(rng, D, F, dtype)},
+                "norm2": norm(D, dtype),
+            }
+
+        return {
+            "token": table(rng, self.vocab_size, D, dtype),
+            "position": table(rng, self.context_length, D, dtype),
+            "type": table(rng, self.n_types, D, dtype),
+            "norm": norm(D, dtype),
+            "layers": [layer() for _ in range(self.n_layers)],
+        }
+
+    def forward(self, p, ids, *, types=None, mask=None, key=None):
+        """ids (B, T)   ->   h (B, T, D)
+
+        types (B, T), by default all 0   mask (B or 1, 1, T or 1, T) Boolean, True = may attend: padding is hidden by it
+        key: a SeedSequence to draw dropout from; None for evaluation
+        """
+        saved = {}
+        h, saved["token"] = embedding(p["token"], ids)  # (B,T,D)
+        h, saved["position"] = learned_positions(p["position"], h)
+        of_type, saved["type"] = embedding(p["type"], np.zeros_like(ids) if types is None else types)
+        h, saved["norm"] = layer_norm(p["norm"], h + of_type, eps=self.eps)
+        h, saved["dropout"] = dropout(h, rate=self.dropout_rate, key=fold(key, 0))
+        h, saved["layers"] = self.layers(
+            p["layers"],
+            h,
+            key=fold(key, 1),
+            n_heads=self.n_heads,
+            activation=gelu,
+            mask=mask,
+            eps=self.eps,
+            dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.dropout_rate,
+        )
+        return h, saved
+
+    def backward(self, dh, saved):
+        """dh (B, T, D)   ->   g, the gradient of every parameter"""
+        g = {}
+        dh, g["layers"] = self.layers.backward(dh, saved["layers"])
+        dh = dropout_backward(dh, saved["dropout"])
+        dsum, g["norm"] = layer_norm_backward(dh, saved["norm"])
+        g["type"] = embedding_backward(dsum, saved["type"])  # h + of_type
+        dh, g["position"] = learned_positions_backward(dsum, saved["position"])
+        g["token"] = embedding_backward(dh, saved["token"])
+        return g

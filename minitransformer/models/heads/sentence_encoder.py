@@ -1,0 +1,52 @@
+"""One vector for a text (Reimers & Gurevych 2019, "Sentence-BERT", section 3).
+
+    y = Σ_t m_t h_t / Σ_t m_t        h = body(ids)        m_t = 1 where a token is, 0 where there is padding
+
+or, with `pooling="first"`, y = h₀, the first place's.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...convention import fold, registered
+from ...ops import masked_mean, masked_mean_backward
+
+POOLINGS = ("mean", "first")
+
+
+@registered("model")
+@dataclass(frozen=True)
+class SentenceEncoder:
+    body: Any  # a BERT, or one of its kind
+    pooling: str = "mean"
+
+    extended = False  # nor is a BERT, for its gelu
+
+    def __post_init__(self):
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {' or '.join(POOLINGS)}, not {self.pooling!r}")
+
+    def init(self, rng, dtype=np.float32):
+        """Parameters drawn from `rng`, a NumPy generator."""
+        return {"body": self.body.init(rng, dtype)}
+
+    def forward(self, p, ids, *, types=None, mask=None, key=None):
+        """ids (B, T)   ->   y (B, D); mask (B, 1, 1, T), True = a token is there; the rest as the body takes it"""
+        saved = {}
+        h, saved["body"] = self.body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
+        counted = self.counted(ids, mask)
+        y, saved["mean"] = masked_mean(h, mask=counted)
+        return y, saved
+
+    def counted(self, ids, mask):
+        """(B, T) Boolean: over which places the mean is taken"""
+        if self.pooling == "first":
+            return np.broadcast_to(np.arange(ids.shape[1]) == 0, ids.shape)
+        return np.ones(ids.shape, bool) if mask is None else np.broadcast_to(mask[:, 0, 0], ids.shape)
+
+    def backward(self, dy, saved):
+        """dy (B, D)   ->   g, the gradient of every parameter"""
+        dh = masked_mean_backward(dy, saved["mean"])
+        return {"body": self.body.backward(dh, saved["body"])}

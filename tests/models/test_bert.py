@@ -1,0 +1,161 @@
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from minitransformer.gradcheck import Draw
+from minitransformer.models import (
+    BERT,
+    MaskedLanguageModel,
+    SentenceEncoder,
+    SpanFinder,
+    TextClassifier,
+    TokenClassifier,
+)
+from minitransformer.trees import leaves
+
+BODY = BERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
+MODELS = [
+    BODY,
+    MaskedLanguageModel(BODY),
+    TextClassifier(BODY, 3),
+    TokenClassifier(BODY, 3),
+    SpanFinder(BODY),
+    SentenceEncoder(BODY),
+    SentenceEncoder(BODY, "first"),
+]
+SHAPES = [(4, 7, 6), (4, 7, 13), (4, 3), (4, 7, 3), (4, 2, 7), (4, 6), (4, 6)]
+NAMES = [type(model).__name__ + getattr(model, "pooling", "") for model in MODELS]
+every_model = pytest.mark.parametrize("model", MODELS, ids=NAMES)
+
+
+def parameters(model, rng):
+    return Draw(rng).perturbed(model.init(rng, np.float64))
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("size, number", [((12, 12, 768, 3072), 108_891_648), ((24, 16, 1024, 4096), 334_092_288)])
+def test_the_published_sizes(size, number):
+    """Of both published models, without the pooler, which is the text classifier's here."""
+    L, H, D, F = size
+
+    class Counted:
+        def normal(self, mean, deviation, shape):
+            self.shape = shape
+            return self
+
+        def astype(self, dtype):
+            return np.broadcast_to(dtype(0), self.shape)
+
+    model = BERT(n_layers=L, n_heads=H, d_model=D, d_ff=F)
+    assert sum(leaf.size for _, leaf in leaves(model.init(Counted()))) == number
+    assert number == (30522 + 512 + 2 + 2) * D + L * (4 * D * D + 2 * D * F + F + 9 * D)
+
+
+@pytest.mark.parametrize("model, shape", list(zip(MODELS, SHAPES, strict=True)), ids=NAMES)
+def test_the_shape_of_what_a_head_says(model, shape, rng):
+    y, saved = model.forward(parameters(model, rng), rng.integers(0, 13, (4, 7)))
+    assert y.shape == shape
+    p = parameters(model, rng)
+    g = model.backward(rng.normal(size=shape), model.forward(p, rng.integers(0, 13, (4, 7)))[1])
+    assert [path for path, _ in leaves(g)].sort() == [path for path, _ in leaves(p)].sort()
+    assert {path: leaf.shape for path, leaf in leaves(g)} == {path: leaf.shape for path, leaf in leaves(p)}
+
+
+@every_model
+def test_what_stands_behind_the_mask_changes_nothing(model, rng):
+    """Neither forward nor backward: other padding, and more of it, give the same for every place that is none."""
+    p = parameters(model, rng)
+    ids, types = rng.integers(0, 13, (3, 6)), rng.integers(0, 2, (3, 6))
+    alone, saved = model.forward(p, ids, types=types)
+    longer = np.concatenate([ids, rng.integers(0, 13, (3, 3))], 1)
+    more_types = np.concatenate([types, rng.integers(0, 2, (3, 3))], 1)
+    mask = np.broadcast_to(np.arange(9) < 6, (3, 1, 1, 9))
+    padded, saved_padded = model.forward(p, longer, types=more_types, mask=mask)
+    where = (
+        np.s_[:, :, :6] if isinstance(model, SpanFinder) else np.s_[:, :6] if padded.shape[1:2] == (9,) else np.s_[:]
+    )
+    close(padded[where], alone)
+    dy = rng.normal(size=alone.shape)
+    dpadded = np.zeros(padded.shape)
+    dpadded[where] = dy
+    found, expected = dict(leaves(model.backward(dpadded, saved_padded))), dict(leaves(model.backward(dy, saved)))
+    for path, leaf in expected.items():
+        close(found[path], leaf)
+
+
+@every_model
+def test_it_looks_both_ways_and_types_tell(model, rng):
+    p, ids = parameters(model, rng), rng.integers(0, 13, (2, 7))
+    y, _ = model.forward(p, ids)
+    later = ids.copy()
+    later[:, -1] = (later[:, -1] + 1) % 13
+    first = np.s_[:, :, 0] if isinstance(model, SpanFinder) else np.s_[:, 0]
+    assert not np.allclose(model.forward(p, later)[0][first], y[first])
+    close(model.forward(p, ids, types=np.zeros((2, 7), np.int64))[0], y)
+    assert not np.allclose(model.forward(p, ids, types=np.ones((2, 7), np.int64))[0], y)
+
+
+@every_model
+def test_rows_of_a_batch_do_not_feel_each_other(model, rng):
+    p, ids = parameters(model, rng), rng.integers(0, 13, (4, 5))
+    y, _ = model.forward(p, ids)
+    order = np.array([2, 0, 3, 1])
+    close(model.forward(p, ids[order])[0], y[order])
+
+
+def test_the_mask_is_also_of_what_the_mean_is_taken_over(rng):
+    model = SentenceEncoder(BODY)
+    p, ids = parameters(model, rng), rng.integers(0, 13, (2, 5))
+    mask = (np.arange(5) < np.array([[5], [2]]))[:, None, None]
+    y, _ = model.forward(p, ids, mask=mask)
+    h, _ = BODY.forward(p["body"], ids, mask=mask)
+    close(y, [h[0].mean(0), h[1, :2].mean(0)])
+    close(SentenceEncoder(BODY, "first").forward(p, ids, mask=mask)[0], h[:, 0])
+
+
+def test_dropout_only_with_a_key(rng):
+    for model in MODELS[:5]:
+        p, ids, key = parameters(model, rng), rng.integers(0, 13, (2, 5)), np.random.SeedSequence(3)
+        y, _ = model.forward(p, ids)
+        assert np.array_equal(model.forward(p, ids)[0], y)
+        dropped, _ = model.forward(p, ids, key=key)
+        assert not np.allclose(dropped, y) and np.array_equal(model.forward(p, ids, key=key)[0], dropped)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"n_heads": 5}, "n_heads=5 does not divide d_model=768"),
+        ({"d_ff": 0}, "d_ff must be at least 1"),
+        ({"n_types": True}, "n_types must be at least 1"),
+        ({"dropout_rate": 1.0}, "below 1"),
+    ],
+)
+def test_sizes_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        BERT(**settings)
+
+
+def test_heads_that_make_no_sense():
+    with pytest.raises(ValueError, match="n_classes must be at least 1, not 0"):
+        TextClassifier(BODY, 0)
+    with pytest.raises(ValueError, match="n_classes must be at least 1, not 2.0"):
+        TokenClassifier(BODY, 2.0)
+    with pytest.raises(ValueError, match="pooling is mean or first, not 'max'"):
+        SentenceEncoder(BODY, "max")
+    with pytest.raises(FrozenInstanceError):
+        BODY.n_layers = 3
+
+
+def test_ids_types_and_lengths_that_do_not_fit(rng):
+    p = BODY.init(rng)
+    with pytest.raises(ValueError, match="outside the vocabulary of 13"):
+        BODY.forward(p, np.array([[13]]))
+    with pytest.raises(ValueError, match="outside the vocabulary of 2"):
+        BODY.forward(p, np.array([[1]]), types=np.array([[2]]))
+    with pytest.raises(ValueError, match="positions range from 0 to 9, outside the context of 9"):
+        BODY.forward(p, np.zeros((1, 10), np.int64))
