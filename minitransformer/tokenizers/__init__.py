@@ -5,8 +5,11 @@ import json
 from ..files import to_json, write_atomically
 from .bpe import BPETokenizer
 from .char import CharTokenizer
+from .framing import Framed, batch_of, framed
+from .wordpiece import WordPieceTokenizer
 
-TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer)}
+WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
+TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, WordPieceTokenizer)}
 
 
 def tokenizer_json(tokenizer):

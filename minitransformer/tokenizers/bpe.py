@@ -25,19 +25,18 @@ In " hotel", e|l has the lowest rank, then t|el, then " "|h; by then no t is lef
 
 (Leftmost first, it would be " hot" and "el".)
 
-Both choices rest on one structure (`Pairs`), which knows where every pair stands; they differ in which pair is next.
+Both choices rest on one structure (`merging`), which knows where every pair stands; they differ in which pair is next.
 """
 
 import heapq
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 
+from .merging import Pairs, frequent_pairs
 from .pretokens import split
 from .tokenizer import Tokenizer, field
-
-END = -1  # stands between words: no pair goes over it
 
 
 class BPETokenizer(Tokenizer):
@@ -75,21 +74,9 @@ class BPETokenizer(Tokenizer):
             raise ValueError(f"vocab_size={vocab_size} has no room for the 256 bytes")
         words = Counter(split(text))
         pairs = Pairs((word.encode("utf-8"), times) for word, times in words.items())
-        tokens, merges = [bytes([byte]) for byte in range(256)], []
-        heap = [(-count, pair) for pair, count in pairs.counts.items()]
-        heapq.heapify(heap)
-        while heap and len(tokens) < vocab_size:
-            count, pair = heapq.heappop(heap)
-            if -count != pairs.counts[pair]:  # other merges have made it rarer since
-                heapq.heappush(heap, (-pairs.counts[pair], pair))
-                continue
-            if -count < 2:
-                break
-            # A pair is born with its younger token and only becomes rarer later: no count in the heap is too low.
-            for new in pairs.merge(pair, len(tokens)):
-                heapq.heappush(heap, (-pairs.counts[new], new))
-            tokens.append(tokens[pair[0]] + tokens[pair[1]])
-            merges.append(pair)
+        tokens, merges = [bytes([byte]) for byte in range(256)], list(frequent_pairs(pairs, 256, vocab_size))
+        for left, right in merges:
+            tokens.append(tokens[left] + tokens[right])
         return cls(tokens, merges)
 
     def encode(self, text):
@@ -127,65 +114,3 @@ class BPETokenizer(Tokenizer):
             if not (isinstance(merge, list) and len(merge) == 2 and all(isinstance(id, int) for id in merge)):
                 raise ValueError(f"its 'merges' are not all pairs of ids: {merge!r}")
         return cls([token.encode("latin-1") for token in tokens], [tuple(merge) for merge in merges])
-
-
-class Pairs:
-    """Sequences of ids and where every pair of neighbours stands in them, so that a merge costs what it touches.
-
-    The sequences lie in one row with END around each. A place keeps its number for good: a merge leaves the new id at
-    the place of the left half and takes the place of the right half out of the links between neighbours.
-    """
-
-    def __init__(self, sequences):
-        """sequences: (ids, how often this one counts), ..."""
-        self.ids, self.times = [END], [0]
-        for ids, times in sequences:
-            self.ids += [*ids, END]
-            self.times += [times] * (len(ids) + 1)
-        self.before = list(range(-1, len(self.ids) - 1))
-        self.after = list(range(1, len(self.ids) + 1))
-        self.places = defaultdict(set)  # pair -> the places of its left half
-        self.counts = Counter()  # pair -> how often it comes; "aaa" has a|a twice
-        for place in range(len(self.ids) - 1):
-            self.add(place)
-
-    def pair(self, place):
-        """The pair whose left half is here; None beside an END."""
-        pair = self.ids[place], self.ids[self.after[place]]
-        return None if END in pair else pair
-
-    def add(self, place):
-        if pair := self.pair(place):
-            self.places[pair].add(place)
-            self.counts[pair] += self.times[place]
-
-    def remove(self, place):
-        if pair := self.pair(place):
-            self.places[pair].remove(place)
-            self.counts[pair] -= self.times[place]
-
-    def merge(self, pair, new):
-        """Make `new` of the pair wherever it stands, from left to right   ->   the pairs that came up by it, a set"""
-        born = set()
-        places = self.places[pair]
-        for left in sorted(places):
-            if left not in places:  # in "aaa", the first a|a has taken the second one's left half
-                continue
-            before, right = self.before[left], self.after[left]
-            for place in (before, left, right):
-                self.remove(place)
-            self.ids[left] = new
-            self.after[left] = after = self.after[right]
-            self.before[after] = left
-            for place in (before, left):
-                self.add(place)
-                born.add(self.pair(place))
-        return born - {None}
-
-    def sequence(self):
-        """[ids] of the first sequence as it is now"""
-        ids, place = [], self.after[0]
-        while self.ids[place] != END:
-            ids.append(self.ids[place])
-            place = self.after[place]
-        return ids

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field, fields
 
 from ..threads import available_cores
-from ..tokenizers import TOKENIZERS
+from ..tokenizers import WRITING
 
 
 def option(default, meaning, least=None, above=None, below=None):
@@ -54,8 +54,8 @@ class Settings:
                 raise ValueError(f"{setting.name} must be above {above}, not {value}")
             if below is not None and not value < below:
                 raise ValueError(f"{setting.name} must be below {below}, not {value}")
-        if self.tokenizer not in TOKENIZERS:
-            raise ValueError(f"unknown tokenizer {self.tokenizer!r}; there are: {', '.join(TOKENIZERS)}")
+        if self.tokenizer not in WRITING:
+            raise ValueError(f"unknown tokenizer {self.tokenizer!r}; there are: {', '.join(WRITING)}")
 
 
 def options(settings):
