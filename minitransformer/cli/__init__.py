@@ -9,7 +9,18 @@ import shutil
 import sys
 from importlib import import_module
 
-COMMANDS = ("train", "generate", "translate", "attend", "gradcheck")
+COMMANDS = (
+    "train",
+    "generate",
+    "translate",
+    "fill-mask",
+    "classify",
+    "tag",
+    "answer",
+    "embed",
+    "attend",
+    "gradcheck",
+)
 
 
 def main(argv=None):
@@ -22,7 +33,7 @@ def main(argv=None):
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = import_module(f".{name}", __package__)
+        module = import_module(f".{name.replace('-', '_')}", __package__)
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__.strip().split("\n\n")[0])
         module.arguments(command)
         if hasattr(module, "BACKEND"):

@@ -59,6 +59,10 @@ def read(model, p, tokenizer, text, target):
     from ..decoding import decode
     from ..plots.attention import attention_in_pair, attention_in_text
 
+    if hasattr(model, "body"):
+        raise ValueError(
+            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2 or a Transformer"
+        )
     if not hasattr(model, "encode"):
         ids = encoded(tokenizer, text, "the text")
         if target is not None:

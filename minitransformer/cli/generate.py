@@ -39,7 +39,8 @@ def run(args):
 
     model, p, tokenizer = load_model(args.folder)
     if not hasattr(model, "context_length"):
-        raise ValueError(f"{args.folder} holds a {type(model).__name__}, which goes on with no text: see `translate`")
+        instead = "fill-mask" if hasattr(model, "body") else "translate"
+        raise ValueError(f"{args.folder} holds a {type(model).__name__}, which goes on with no text: see `{instead}`")
     ids = prompt_ids(tokenizer, args.prompt)
     new_ids = generate(
         model,

@@ -2,7 +2,18 @@
 
 FOLDER/config.json                      the architecture (`model_type`) and its sizes
        model.safetensors                the tensors; or in shards, model.safetensors.index.json says which is where
-       vocab.json, merges.txt           the tokenizer; or both in tokenizer.json
+       vocab.json, merges.txt           the tokenizer of a GPT-2; or both in tokenizer.json
+       vocab.txt                        the tokenizer of a BERT, with tokenizer_config.json; or tokenizer.json
 """
 
-from .folder import ARCHITECTURES, END_OF_TEXT, Pretrained, is_published, load_model, load_pretrained, save_pretrained
+from .folder import (
+    ARCHITECTURES,
+    END_OF_TEXT,
+    Pretrained,
+    is_published,
+    labels_of,
+    load_model,
+    load_pretrained,
+    pooling_of,
+    save_pretrained,
+)

@@ -10,12 +10,12 @@ from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json
 from ..tokenizers import BPETokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
-from . import gpt2
+from . import bert, gpt2
 from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
-from .tokenizers import bpe_files, read_bpe
+from .tokenizers import read_tokenizer, tokenizer_files
 
-ARCHITECTURES = {"gpt2": gpt2}  # by config.json's model_type
+ARCHITECTURES = {"bert": bert, "gpt2": gpt2}  # by config.json's model_type
 END_OF_TEXT = b"<|endoftext|>"
 
 
@@ -38,9 +38,10 @@ def load_model(folder):
     return load_pretrained(folder)[:3] if is_published(folder) else checkpoint.load_model(folder)
 
 
-def load_pretrained(folder, dtype=np.float32):
+def load_pretrained(folder, dtype=np.float32, head=None):
     """The model, its parameters in this dtype, its tokenizer and its configuration.
 
+    head: a class of `models.heads`, for another head than the one that config.json names
     ValueError, naming the file, for an architecture that is unknown here, and for what is missing, damaged or does not
     fit together.
     """
@@ -54,22 +55,45 @@ def load_pretrained(folder, dtype=np.float32):
         raise ValueError(f"{path} has the model_type {shown(repr(kind))}; there are: {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[kind]
     try:
-        model = architecture.model_of(config)
+        model = architecture.model_of(config, head)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    tokenizer = read_bpe(folder)
-    if tokenizer.vocab_size != model.vocab_size:
+    tokenizer = read_tokenizer(folder, kind)
+    vocab_size = vocab_size_of(model)
+    if tokenizer.vocab_size != vocab_size:
         raise ValueError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {model.vocab_size}"
+            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {vocab_size}"
         )
     stored = stored_tensors(folder)
     try:
-        stored = architecture.our_view(stored)
+        stored = architecture.our_view(stored, model)
         architecture.check_sizes(model, stored)
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
     return Pretrained(model, p, tokenizer, config)
+
+
+def labels_of(found):
+    """[label], by class, of what was loaded; without classes, none"""
+    labels = getattr(ARCHITECTURES[found.config["model_type"]], "labels_of", None)
+    return labels(found.config) if labels else []
+
+
+def pooling_of(folder):
+    """How a folder of sentence vectors says that tokens become one: "first", or "mean", which is the default."""
+    path = Path(folder) / "1_Pooling" / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is damaged: it is no object")
+    asked = {name for name, value in config.items() if name.startswith("pooling_mode_") and value is True}
+    if not asked <= {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(asked) > 1:
+        raise ValueError(f"{path} asks for {', '.join(sorted(asked))}; there are mean_tokens and cls_token")
+    return "first" if asked == {"pooling_mode_cls_token"} else "mean"
+
+
+def vocab_size_of(model):
+    return getattr(model, "body", model).vocab_size
 
 
 class NoNumbers:
@@ -92,14 +116,17 @@ def shapes_of(model, dtype):
 
 
 def end_of(tokenizer):
-    """What config.json says of the token that ends a text, and with which one may begin."""
+    """What config.json says of the token that ends a text, and with which one may begin; of some, nothing."""
+    if not isinstance(tokenizer, BPETokenizer):
+        return {}
     end = tokenizer.tokens.index(END_OF_TEXT) if END_OF_TEXT in tokenizer.tokens else None
     return {"bos_token_id": end, "eos_token_id": end}
 
 
-def save_pretrained(folder, model, p, tokenizer):
+def save_pretrained(folder, model, p, tokenizer, labels=None):
     """Write a folder that `load_pretrained` and transformers read.
 
+    labels: the names of the classes, where the model has classes
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -108,23 +135,22 @@ def save_pretrained(folder, model, p, tokenizer):
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    architecture = next((each for each in ARCHITECTURES.values() if isinstance(model, each.MODEL)), None)
+    architecture = next((each for each in ARCHITECTURES.values() if type(model) in each.MODELS), None)
     if architecture is None:
         raise ValueError(f"a {type(model).__name__} has no published form here; there are: {', '.join(ARCHITECTURES)}")
-    if not isinstance(tokenizer, BPETokenizer):
-        raise ValueError(f"a {type(tokenizer).__name__} has no published form here; a BPETokenizer has")
-    if tokenizer.vocab_size != model.vocab_size:
+    tokens = tokenizer_files(tokenizer)
+    if tokenizer.vocab_size != vocab_size_of(model):
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {model.vocab_size}"
+            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {vocab_size_of(model)}"
         )
     dtype = leaves(p)[0][1].dtype
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")
     p = fill(shapes_of(model, dtype), dict(leaves(p)))  # or it says what does not fit
     files = {
-        "config.json": to_json(architecture.config_of(model) | end_of(tokenizer) | {"dtype": str(dtype)}),
+        "config.json": to_json(architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
-        **bpe_files(tokenizer),
+        **tokens,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")

@@ -6,7 +6,7 @@ Its linear maps are stored (in, out), the other way round than everybody else's,
 from ..models import GPT2
 from .names import Row
 
-MODEL = GPT2
+MODELS = (GPT2,)
 SIZES = {  # ours -> theirs
     "vocab_size": "vocab_size",
     "context_length": "n_positions",
@@ -26,8 +26,10 @@ LAYER = "transformer.h."
 PREFIX = "transformer."  # which some files have before each name, and some have not
 
 
-def model_of(config):
+def model_of(config, head=None):
     """The model that config.json describes. ValueError for what we do not have."""
+    if head is not None:
+        raise ValueError("it is a GPT-2, which writes; this asks for a model that reads, such as a BERT")
     missing = [name for name in SIZES.values() if name not in config]
     if missing:
         raise ValueError(f"there is no {', '.join(missing)}")
@@ -39,7 +41,7 @@ def model_of(config):
     return GPT2(**{ours: config[theirs] for ours, theirs in SIZES.items()}, dropout_rate=config.get("resid_pdrop", 0.1))
 
 
-def config_of(model):
+def config_of(model, labels=None):
     """What config.json says of this model."""
     sizes = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()}
     dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), float(model.dropout_rate))
@@ -77,7 +79,7 @@ def check_sizes(model, stored):
         raise ValueError(f"transformer.wte.weight has shape {table.shape}, expected {expected}")
 
 
-def our_view(stored):
+def our_view(stored, model):
     """The tensors with the prefix before each name, and without what is no parameter: the masks, and the tied head."""
     found = {name if name.startswith((PREFIX, "lm_head.")) else PREFIX + name: each for name, each in stored.items()}
     if len(found) < len(stored):

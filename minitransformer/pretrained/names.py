@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..trees import fill, leaves
-from .tensors import shown
+from .tensors import WHOLE_NUMBERS, shown
 
 
 class Row(NamedTuple):
@@ -42,6 +42,8 @@ def parameters_of(stored, table, shapes, dtype):
     wrong = [f"missing: {row.theirs}" for row in table if row.theirs not in stored]
     wrong += [f"unknown: {shown(name)}" for name in sorted(stored.keys() - {row.theirs for row in table})]
     for row in table:
+        if row.theirs in stored and stored[row.theirs].dtype in WHOLE_NUMBERS:
+            wrong.append(f"{row.theirs} is of dtype {stored[row.theirs].dtype}, which is of whole numbers")
         shape = their_shape([expected[path].shape for path in row.ours], row)
         if row.theirs in stored and stored[row.theirs].shape != shape:
             wrong.append(f"{row.theirs} has shape {stored[row.theirs].shape}, expected {shape}")

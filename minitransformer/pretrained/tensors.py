@@ -14,7 +14,8 @@ import numpy as np
 
 from ..files import read_json
 
-DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+WHOLE_NUMBERS = {"I64": np.int64, "I32": np.int32, "U8": np.uint8, "BOOL": np.bool_}  # no parameters, but in some files
+DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, **WHOLE_NUMBERS}
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit
 MOST_AXES = 8

@@ -1,14 +1,15 @@
-"""Published tokenizers: byte-level BPE, as vocab.json and merges.txt or in one tokenizer.json.
+"""Published tokenizers: byte-level BPE, vocab.json and merges.txt; WordPiece, vocab.txt; or tokenizer.json.
 
-In these files a token is written with a printable character for each of its bytes: the byte's own where it has one,
-and the characters from U+0100 on, one after another, for the others. A space is Ġ.
+In the files of byte-level BPE a token is written with a printable character for each of its bytes: the byte's own where
+it has one, and the characters from U+0100 on, one after another, for the others. A space is Ġ.
 """
 
 import functools
 import json
 
-from ..files import read_json
-from ..tokenizers import BPETokenizer
+from ..files import read_json, to_json
+from ..tokenizers import BPETokenizer, WordPieceTokenizer
+from ..tokenizers.wordpiece import SPECIAL
 from .tensors import shown
 
 PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
@@ -35,6 +36,24 @@ def token_of(text):
     """The bytes of what stands in a file; a special token may have characters that stand for no byte, and is itself."""
     known = bytes_by_character()
     return bytes(known[c] for c in text) if all(c in known for c in text) else text.encode("utf-8")
+
+
+def read_tokenizer(folder, kind):
+    """The tokenizer of a folder with a model of this model_type. ValueError naming what is missing or damaged."""
+    return read_wordpiece(folder) if kind == "bert" else read_bpe(folder)
+
+
+def tokenizer_files(tokenizer):
+    """{file name: bytes} of the published form. ValueError for a tokenizer that has none."""
+    if isinstance(tokenizer, BPETokenizer):
+        return bpe_files(tokenizer)
+    if isinstance(tokenizer, WordPieceTokenizer):
+        return wordpiece_files(tokenizer)
+    name = type(tokenizer).__name__
+    raise ValueError(f"a {name} has no published form here; a BPETokenizer and a WordPieceTokenizer have")
+
+
+# ---------------------------------------------------------------------------------------------------- byte-level BPE
 
 
 def read_bpe(folder):
@@ -89,3 +108,70 @@ def bpe_files(tokenizer):
     lines = ["#version: 0.2", *(f"{texts[left]} {texts[right]}" for left, right in tokenizer.merges), ""]
     vocab = json.dumps({text: id for id, text in enumerate(texts)}, ensure_ascii=False)
     return {"vocab.json": vocab.encode("utf-8"), "merges.txt": "\n".join(lines).encode("utf-8")}
+
+
+# --------------------------------------------------------------------------------------------------------- WordPiece
+
+
+def read_wordpiece(folder):
+    """The tokenizer of a folder. ValueError naming the file that is missing or damaged."""
+    if (path := folder / "tokenizer.json").is_file():
+        vocabulary, settings = wordpiece_in_one(path)
+    elif (path := folder / "vocab.txt").is_file():
+        vocabulary, settings = wordpiece_lines(path), {}
+        if (beside := folder / "tokenizer_config.json").is_file():
+            config = read_json(beside)
+            if not isinstance(config, dict):
+                raise ValueError(f"{beside} is damaged: it is no object")
+            settings = {ours: config[theirs] for theirs, ours in WORDPIECE_SETTINGS.items() if theirs in config}
+            if config.get("tokenize_chinese_chars", True) is not True:
+                raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
+    else:
+        raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
+    if not (settings.get("lowercase", True) in (True, False) and settings.get("strip_accents") in (True, False, None)):
+        raise ValueError(f"{folder}: its tokenizer's settings are neither true nor false: {shown(settings)}")
+    try:
+        return WordPieceTokenizer(vocabulary, **settings)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or another tokenizer's: {error}") from None
+
+
+WORDPIECE_SETTINGS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
+
+
+def wordpiece_lines(path):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    lines = [line.removesuffix("\r") for line in lines]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def wordpiece_in_one(path):
+    """[token], settings"""
+    data = read_json(path)
+    try:
+        kind, normalizer = data["model"].get("type", "WordPiece"), data.get("normalizer") or {}
+        if kind != "WordPiece":
+            raise ValueError(f"it is of the kind {kind}, and WordPiece is needed")
+        expected = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True}
+        if wrong := {name: normalizer.get(name) for name, value in expected.items() if normalizer.get(name) != value}:
+            raise ValueError(f"its normalizer has {wrong}, and {expected} is needed")
+        vocab = data["model"]["vocab"] | {token["content"]: token["id"] for token in data.get("added_tokens") or []}
+        if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
+            raise ValueError("its ids are not 0, 1, 2, ... each once")
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
+    settings = {"lowercase": normalizer.get("lowercase", True), "strip_accents": normalizer.get("strip_accents")}
+    return sorted(vocab, key=vocab.get), settings
+
+
+def wordpiece_files(tokenizer):
+    """{file name: bytes}: vocab.txt and tokenizer_config.json."""
+    settings = {theirs: getattr(tokenizer, ours) for theirs, ours in WORDPIECE_SETTINGS.items()}
+    names = ("pad", "unk", "cls", "sep", "mask")
+    special = {f"{name}_token": text for name, text in zip(names, SPECIAL, strict=True)}
+    config = {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": True, **settings, **special}
+    vocabulary = "".join(f"{text}\n" for text in tokenizer.vocabulary)
+    return {"vocab.txt": vocabulary.encode("utf-8"), "tokenizer_config.json": to_json(config)}

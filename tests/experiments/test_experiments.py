@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from experiments import addition, copy_task
+from experiments import addition, copy_task, sentences
 from experiments.results import SEEDS, read
 from minitransformer.training.loop import Training
 
@@ -59,7 +59,24 @@ def test_the_page_shows_what_was_found(monkeypatch):
             assert row.startswith(f"| {run['seed']} | {run['right']:,} of 1,000 | 400 |"), row
     files = dict(results.everything())
     assert all(ElementTree.fromstring(files[name]).tag.endswith("svg") for name in files if name.endswith(".svg"))
-    assert sum(name.endswith(".svg") for name in files) == 3
+    assert sum(name.endswith(".svg") for name in files) == 4
+
+
+def test_the_sentences_that_were_kept_are_these_and_their_clusters_are_the_subjects():
+    found, groups = read("sentences"), sentences.SENTENCES
+    assert found["sentences"] == [text for group in groups.values() for text in group]
+    assert found["subjects"] == [subject for subject, group in groups.items() for _ in group]
+    alike = np.array(found["similarity"])
+    assert np.allclose(alike, alike.T) and np.allclose(np.diag(alike), 1)
+    assert len(found["clusters"]) == len(found["plane"]) == len(alike) and set(found["clusters"]) == set(range(4))
+
+
+def test_a_plane_keeps_what_lies_in_one(rng):
+    """Points of a plane, wherever it lies in space, have the same distances in theirs."""
+    flat, turned = rng.normal(size=(7, 2)), np.linalg.qr(rng.normal(size=(5, 5)))[0][:2]
+    found = sentences.plane(flat @ turned + 3)
+    distances = [np.linalg.norm(points[:, None] - points, axis=-1) for points in (flat, found)]
+    np.testing.assert_allclose(*distances, atol=1e-12)
 
 
 @each

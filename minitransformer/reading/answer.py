@@ -1,0 +1,65 @@
+"""The answer to a question, found in a text (Devlin et al. 2019, section 4.2): the span whose two ends score highest.
+
+    score(i, j) = start_i + end_j        i ≤ j, both in the text, and no more tokens than an answer may have
+
+A text that is too long is read in windows, which have a stride of tokens in common, so that no answer is cut apart.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..tokenizers import framed
+from .batches import outputs, probabilities
+
+
+class Answer(NamedTuple):
+    text: str
+    begin: int  # in the text, and end
+    end: int
+    probability: float  # of its beginning times that of its end, among all places of all windows
+
+
+def answer(model, p, tokenizer, question, text, *, stride=None, longest=30):
+    """model, a SpanFinder   ->   Answer
+
+    stride: how many tokens windows have in common; None: what is too long is refused   longest: tokens of an answer
+    ValueError for a text without a token, or one that does not fit.
+    """
+    if longest < 1:
+        raise ValueError(f"an answer of at most {longest} tokens is none")
+    how = {"cut": None} if stride is None else {"cut": "second", "stride": stride}
+    try:
+        frames = framed(tokenizer, question, text, length=model.body.context_length, **how)
+    except ValueError as error:
+        more = "; with a stride it is read in windows" if stride is None else ""
+        raise ValueError(f"question and text do not fit into the model's context: {error}{more}") from None
+    starts, ends, offsets = [], [], []
+    for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad), strict=True):
+        inside = np.flatnonzero(frame.texts == 1)
+        starts.append(logits[0, inside])
+        ends.append(logits[1, inside])
+        offsets.append(frame.offsets[inside])
+    if not sum(map(len, offsets)):
+        raise ValueError("the text has no token in which an answer could be")
+    chances = [probabilities(np.concatenate(logits)) for logits in (starts, ends)]
+    best, first = None, 0
+    for places in offsets:  # windows do not feel each other: an answer lies in one of them
+        last = first + len(places)
+        found = best_span(chances[0][first:last], chances[1][first:last], longest)
+        if found and (best is None or found[0] > best[0]):
+            best = (*found, places)
+        first = last
+    probability, i, j, places = best
+    begin, end = int(places[i, 0]), int(places[j, 1])
+    return Answer(text[begin:end], begin, end, float(probability))
+
+
+def best_span(start, end, longest):
+    """(start_i end_j, i, j), the largest with i ≤ j < i + longest; None of nothing"""
+    if not len(start):
+        return None
+    both = np.triu(start[:, None] * end)  # (T,T), i ≤ j
+    both -= np.triu(both, longest)
+    i, j = np.unravel_index(both.argmax(), both.shape)
+    return both[i, j], i, j

@@ -1,0 +1,37 @@
+"""Texts as vectors of length 1, near each other where they mean the same (Reimers & Gurevych 2019)."""
+
+import numpy as np
+
+from .batches import frames_of, outputs
+
+
+def embed(model, p, tokenizer, texts, *, truncate=False):
+    """model, a SentenceEncoder   ->   vectors (N, D), each of length 1. ValueError where the model gave no numbers."""
+    frames = frames_of(model, tokenizer, texts, truncate=truncate)
+    found = outputs(model, p, frames, tokenizer.pad)
+    vectors = np.array(found).reshape(len(found), model.body.d_model)
+    if not np.isfinite(vectors).all():
+        raise ValueError("the model gave vectors that are NaN or infinite: its parameters are damaged")
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(length, np.finfo(vectors.dtype).tiny)
+
+
+def similarity(vectors):
+    """The cosine of the angle between every two: vectors (N, D), each of length 1   ->   (N, N)"""
+    return vectors @ vectors.T
+
+
+def clusters(vectors, n):
+    """Numbers 0 ... n - 1, by which those that belong together are the same; the first text is in 0
+
+    Clusters are joined from the bottom up, the two of the smallest mean distance first (average linkage).
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    if not 1 <= n <= len(vectors):
+        raise ValueError(f"{len(vectors)} texts cannot be parted into {n} clusters")
+    if len(vectors) == 1:
+        return np.zeros(1, np.int64)
+    found = fcluster(linkage(vectors, "average"), n, "maxclust")
+    order = {label: number for number, label in enumerate(dict.fromkeys(found.tolist()))}
+    return np.array([order[label] for label in found.tolist()])

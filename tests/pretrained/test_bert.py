@@ -1,0 +1,221 @@
+"""BERT folders: what is written is read again, whatever head is asked for, and what does not fit is said."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from minitransformer.models import (
+    BERT,
+    MaskedLanguageModel,
+    SentenceEncoder,
+    SpanFinder,
+    TextClassifier,
+    TokenClassifier,
+)
+from minitransformer.pretrained import labels_of, load_pretrained, pooling_of, save_pretrained
+from minitransformer.tokenizers import WordPieceTokenizer
+
+from ..arrays import same_bits
+
+TOKENIZER = WordPieceTokenizer.train("the cat sat on the mat; the cat, the mat — né à Łódź 猫 and again", 60)
+BODY = BERT(TOKENIZER.vocab_size, 9, 2, 2, 2, 6, 10)
+MODELS = [
+    MaskedLanguageModel(BODY),
+    TextClassifier(BODY, 3),
+    TokenClassifier(BODY, 4),
+    SpanFinder(BODY),
+    SentenceEncoder(BODY),
+]
+every_head = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+
+
+def saved(model, rng, folder, **more):
+    p = model.init(rng)
+    save_pretrained(folder, model, p, TOKENIZER, **more)
+    return p
+
+
+def change(path, **more):
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | more), encoding="utf-8")
+
+
+@every_head
+def test_what_was_written_is_read(model, rng, tmp_path):
+    p = saved(model, rng, tmp_path / "bert")
+    found = load_pretrained(tmp_path / "bert")
+    assert found.model == model and same_bits(found.p, p)
+    assert found.tokenizer.to_json() == TOKENIZER.to_json()
+
+
+@pytest.mark.parametrize("lowercase, strip_accents", [(False, None), (True, False), (False, True)])
+def test_the_tokenizers_settings_are_kept(lowercase, strip_accents, rng, tmp_path):
+    tokenizer = WordPieceTokenizer(TOKENIZER.vocabulary, lowercase=lowercase, strip_accents=strip_accents)
+    save_pretrained(tmp_path / "bert", MODELS[-1], MODELS[-1].init(rng), tokenizer)
+    assert load_pretrained(tmp_path / "bert").tokenizer.to_json() == tokenizer.to_json()
+
+
+def test_labels_are_kept(rng, tmp_path):
+    saved(MODELS[1], rng, tmp_path / "a", labels=["good", "bad", "so so"])
+    assert labels_of(load_pretrained(tmp_path / "a")) == ["good", "bad", "so so"]
+    saved(MODELS[1], rng, tmp_path / "b")
+    assert labels_of(load_pretrained(tmp_path / "b")) == ["LABEL_0", "LABEL_1", "LABEL_2"]
+
+
+@every_head
+def test_the_body_under_another_head(model, rng, tmp_path):
+    p = saved(model, rng, tmp_path / "bert")
+    found = load_pretrained(tmp_path / "bert", head=partial(SentenceEncoder, pooling="first"))
+    assert found.model == SentenceEncoder(BODY, "first") and same_bits(found.p["body"], p["body"])
+    if type(model) is not SpanFinder:
+        with pytest.raises(ValueError, match="missing: qa_outputs.weight; missing: qa_outputs.bias"):
+            load_pretrained(tmp_path / "bert", head=SpanFinder)
+
+
+def test_names_as_the_first_files_have_them(rng, tmp_path):
+    """gamma and beta, a second head, the tied table once more, and numbers of places."""
+    p = saved(MODELS[0], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / "model.safetensors"
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): each
+        for name, each in load_file(path).items()
+    }
+    old |= {
+        "bert.embeddings.position_ids": np.arange(9)[None],
+        "bert.pooler.dense.weight": np.zeros((6, 6), "f"),
+        "bert.pooler.dense.bias": np.zeros(6, "f"),
+        "cls.seq_relationship.weight": np.zeros((2, 6), "f"),
+        "cls.seq_relationship.bias": np.zeros(2, "f"),
+        "cls.predictions.decoder.weight": p["body"]["token"]["weight"].copy(),
+        "cls.predictions.decoder.bias": p["bias"].copy(),
+    }
+    save_file(old, path)
+    change(tmp_path / "bert" / "config.json", architectures=["BertForPreTraining"])
+    found = load_pretrained(tmp_path / "bert")
+    assert found.model == MODELS[0] and same_bits(found.p, p)
+
+
+def test_a_body_without_the_prefix(rng, tmp_path):
+    p = saved(MODELS[4], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / "model.safetensors"
+    save_file({name.removeprefix("bert."): each for name, each in load_file(path).items()}, path)
+    assert same_bits(load_pretrained(tmp_path / "bert").p, p)
+
+
+def test_a_tensor_twice(rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["embeddings.LayerNorm.weight"] = tensors["bert.embeddings.LayerNorm.weight"].copy()
+    save_file(tensors, path)
+    with pytest.raises(ValueError, match="bert.embeddings.LayerNorm.weight is there twice"):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"architectures": ["BertLMHeadModel"]}, "architectures is .*BertForMaskedLM"),
+        ({"architectures": "BertModel"}, "architectures is"),
+        ({"architectures": [["BertModel"]]}, "architectures is"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'; what is here has 'gelu'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"hidden_size": 7}, "n_heads=2 does not divide d_model=7"),
+        ({"hidden_size": 8}, "has shape"),
+        ({"num_hidden_layers": 3}, "num_hidden_layers is 3, but there are tensors of 2 layers"),
+        ({"num_hidden_layers": 10**9}, "tensors of 2 layers"),
+        ({"intermediate_size": 11}, r"has shape \(10, 6\), expected \(11, 6\)"),
+        ({"vocab_size": 7}, "tokenizer has .* tokens, but the model's embedding 7"),
+        ({"hidden_dropout_prob": "much"}, "config.json"),
+        ({"layer_norm_eps": None}, "eps must be a number above 0, not None"),
+        ({"model_type": "roberta"}, "model_type 'roberta'; there are: bert, gpt2"),
+    ],
+)
+def test_configurations_that_do_not_fit(config, message, rng, tmp_path):
+    saved(MODELS[0], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "config.json", **config)
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize("labels", [{"0": "a"}, {"0": "a", "2": "b"}, {"1": "a", "2": "b"}, ["a", "b"], {}])
+def test_labels_that_do_not_fit(labels, rng, tmp_path):
+    saved(MODELS[1], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "config.json", id2label=labels)
+    with pytest.raises(ValueError, match=r"id2label|has shape|n_classes"):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize("n", [0, -1, 10**12, "2", 2.0])
+def test_numbers_of_labels_that_make_no_sense(n, rng, tmp_path):
+    saved(MODELS[1], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "config.json", id2label=None, num_labels=n)
+    with pytest.raises(ValueError, match="num_labels is"):
+        load_pretrained(tmp_path / "bert")
+
+
+def test_a_parameter_of_whole_numbers(rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / "model.safetensors"
+    save_file(load_file(path) | {"bert.embeddings.LayerNorm.bias": np.zeros(6, np.int64)}, path)
+    with pytest.raises(ValueError, match="LayerNorm.bias is of dtype I64, which is of whole numbers"):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("vocab.txt", None, "neither vocab.txt nor tokenizer.json"),
+        ("vocab.txt", b"\xff\n", "vocab.txt is damaged"),
+        ("vocab.txt", b"a\nb\n", r"has no \[PAD\]"),
+        ("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n", "comes twice"),
+        ("vocab.txt", b"", r"has no \[PAD\]"),
+        ("tokenizer_config.json", b"[]", "tokenizer_config.json is damaged"),
+        ("tokenizer_config.json", b"{", "tokenizer_config.json is damaged"),
+        ("tokenizer_config.json", b'{"do_lower_case": "no"}', "neither true nor false"),
+        ("tokenizer_config.json", b'{"tokenize_chinese_chars": false}', "tokenize_chinese_chars is false"),
+        ("tokenizer.json", b"{}", "tokenizer.json is damaged or another tokenizer"),
+        ("tokenizer.json", b"[]", "tokenizer.json is damaged or another tokenizer"),
+        ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}', "of the kind BPE, and WordPiece is needed"),
+        ("tokenizer.json", b'{"model": {"type": "WordPiece", "vocab": {}}, "normalizer": null}', "its normalizer has"),
+    ],
+)
+def test_damaged_tokenizers(name, content, message, rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(tmp_path / "bert")
+
+
+def test_lines_that_end_as_on_windows(rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    path = tmp_path / "bert" / "vocab.txt"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").removesuffix(b"\r\n"))
+    assert load_pretrained(tmp_path / "bert").tokenizer.vocabulary == TOKENIZER.vocabulary
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        (None, "mean"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "first"),
+        ({"word_embedding_dimension": 6}, "mean"),
+    ],
+)
+def test_how_tokens_become_one(content, expected, tmp_path):
+    if content is not None:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(content))
+    assert pooling_of(tmp_path) == expected
+
+
+@pytest.mark.parametrize("content", ['{"pooling_mode_max_tokens": true}', "[]", "{"])
+def test_other_ways_are_refused(content, tmp_path):
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="1_Pooling"):
+        pooling_of(tmp_path)
