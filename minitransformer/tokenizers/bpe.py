@@ -86,6 +86,17 @@ class BPETokenizer(Tokenizer):
             self.known[word] = self.encode_word(word)
         return np.fromiter(itertools.chain.from_iterable(self.known[word] for word in words), np.int64)
 
+    def encode_with_offsets(self, text):
+        """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends
+
+        A token that is only some bytes of a character has that whole character for its place.
+        """
+        ids = self.encode(text)
+        places = np.repeat(np.arange(len(text)), [len(character.encode("utf-8")) for character in text])  # of each byte
+        ends = np.cumsum([len(self.tokens[id]) for id in ids], dtype=np.int64)
+        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(ends)]
+        return ids, np.stack([places[begins], places[ends - 1] + 1], -1).astype(np.int64).reshape(-1, 2)
+
     def encode_word(self, word):
         """[ids] of one word: its bytes, merged lowest rank first"""
         pairs = Pairs([([self.byte_ids[byte] for byte in word.encode("utf-8")], 1)])

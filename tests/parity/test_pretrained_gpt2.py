@@ -112,12 +112,13 @@ def strings(rng, n):
             yield "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000)
 
 
-def test_the_same_ids_for_whatever_text(theirs, tmp_path, rng):
+def test_the_same_ids_and_places_for_whatever_text(theirs, tmp_path, rng):
     theirs.save_model(str(tmp_path))
     ours = read_bpe(tmp_path)
     for text in [*TEXTS, *strings(rng, FUZZ)]:
-        ids = ours.encode(text)
-        assert ids.tolist() == theirs.encode(text).ids, ascii(text)
+        (ids, offsets), expected = ours.encode_with_offsets(text), theirs.encode(text)
+        assert ids.tolist() == expected.ids, ascii(text)
+        assert offsets.tolist() == [list(place) for place in expected.offsets], ascii(text)
         assert ours.decode(ids) == text
 
 

@@ -180,3 +180,23 @@ def test_tables_that_do_not_fit_are_refused(tokens, merges, message):
 
 def test_documented_example():
     assert doctest.testmod(bpe) == (0, 4)
+
+
+# ------------------------------------------------------------------------------------------------- places in the text
+
+
+@given(texts)
+def test_places_are_those_of_the_bytes(text):
+    """Each token's bytes lie within those of its characters, and together they cover the text without a gap."""
+    tokenizer = BPETokenizer.train("the cat the hat é é 中中 🙂🙂", 290)
+    ids, offsets = tokenizer.encode_with_offsets(text)
+    assert ids.tolist() == tokenizer.encode(text).tolist() and offsets.shape == (len(ids), 2)
+    for id, (begin, end) in zip(ids, offsets):
+        assert tokenizer.tokens[id] in text[begin:end].encode("utf-8")
+    assert sorted({i for begin, end in offsets for i in range(begin, end)}) == list(range(len(text)))
+
+
+def test_a_part_of_a_character_has_its_place():
+    tokenizer = BPETokenizer(BYTES, [])
+    assert tokenizer.encode_with_offsets("aé🙂")[1].tolist() == [[0, 1], [1, 2], [1, 2], *[[2, 3]] * 4]
+    assert tokenizer.encode_with_offsets("")[1].shape == (0, 2)
