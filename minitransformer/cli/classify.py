@@ -1,4 +1,4 @@
-"""Say of which class a text is, with the probability of each class.
+"""Say of which class a text is, and how probable that is; with --json, how probable each class is.
 
 With --pairs, each text is two, with a tab between: whether one follows from the other, for example.
 """

@@ -23,5 +23,10 @@ def run(args):
     texts = texts_of(args)
     model, p, tokenizer, labels = load(args.folder, TokenClassifier)
     found = tag(model, p, tokenizer, labels, texts, outside=args.outside, truncate=args.truncate)
-    rows = [{"number": number, **span._asdict()} for number, spans in enumerate(found, 1) for span in spans]
-    show(args, rows, ["number", "label", "text", "begin", "end", "probability"])
+    rows = [
+        {"text": text, "label": span.label, "span": span.text, "begin": span.begin, "end": span.end}
+        | {"probability": span.probability}
+        for text, spans in zip(texts, found)
+        for span in spans
+    ]
+    show(args, rows, ["text", "label", "span", "begin", "end", "probability"])

@@ -59,6 +59,6 @@ def show(args, rows, columns):
 
 def cell(value, longest=60):
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if value >= 5e-5 else f"{value:.0e}"
     text = printable(" ".join(str(value).split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

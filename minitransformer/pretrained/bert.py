@@ -96,6 +96,8 @@ def labels_of(config):
         return [f"LABEL_{i}" for i in range(n)]
     if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
         raise ValueError("id2label does not name the classes 0, 1, 2, ... each once")
+    if len(set(map(str, labels.values()))) < len(labels):
+        raise ValueError("id2label gives two classes one name")
     return [str(labels[str(i)]) for i in range(len(labels))]
 
 
@@ -104,7 +106,7 @@ def config_of(model, labels=None):
     body, head = model.body, head_of(model)
     sizes = {theirs: getattr(body, ours) for ours, theirs in SIZES.items()}
     dropout = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), float(body.dropout_rate))
-    fixed = {name: values[0] for name, values in FIXED.items()} | {"layer_norm_eps": float(body.eps), "pad_token_id": 0}
+    fixed = {name: values[0] for name, values in FIXED.items()} | {"layer_norm_eps": float(body.eps)}
     named = {}
     if hasattr(model, "n_classes"):
         labels = labels or [f"LABEL_{i}" for i in range(model.n_classes)]

@@ -1,12 +1,14 @@
 """A published model's folder: read whole or not at all, and written such that transformers loads it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..models import SentenceEncoder
 from ..tokenizers import BPETokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
@@ -15,6 +17,7 @@ from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
+POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
 ARCHITECTURES = {"bert": bert, "gpt2": gpt2}  # by config.json's model_type
 END_OF_TEXT = b"<|endoftext|>"
 
@@ -52,12 +55,16 @@ def load_pretrained(folder, dtype=np.float32, head=None):
     config = read_json(path)
     kind = config.get("model_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        if not is_published(folder):
+            raise ValueError(f"{path} is not that of a published model, but of a run, or of something else")
         raise ValueError(f"{path} has the model_type {shown(repr(kind))}; there are: {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[kind]
     try:
         model = architecture.model_of(config, head)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+    if head is None and isinstance(model, SentenceEncoder):
+        model = replace(model, pooling=pooling_of(folder))
     tokenizer = read_tokenizer(folder, kind)
     vocab_size = vocab_size_of(model)
     if tokenizer.vocab_size != vocab_size:
@@ -70,7 +77,10 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         architecture.check_sizes(model, stored)
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
-        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
+        what = (
+            "its config.json" if head is None else f"a {type(model).__name__} (it says {config.get('architectures')})"
+        )
+        raise ValueError(f"the weights in {folder} do not fit {what}: {error}") from None
     return Pretrained(model, p, tokenizer, config)
 
 
@@ -80,6 +90,31 @@ def labels_of(found):
     return labels(found.config) if labels else []
 
 
+def check_labels(model, labels):
+    """ValueError unless there is a name of its own for each class of the model, or none at all."""
+    n = getattr(model, "n_classes", 0)
+    if labels is not None and (len(labels) != n or len(set(labels)) < n):
+        raise ValueError(f"{n} classes have {n} names, each another, and not {labels!r}")
+
+
+def pooling_files(model):
+    """{file name: bytes}: how tokens become one vector of length 1, as sentence-transformers has it; of others, none"""
+    if not isinstance(model, SentenceEncoder):
+        return {}
+    modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    ways = {"word_embedding_dimension": model.body.d_model}
+    ways |= {name: way == model.pooling for way, name in POOLINGS.items()}
+    return {
+        "1_Pooling/config.json": to_json(ways),
+        "modules.json": to_json(
+            [
+                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for i, (kind, path) in enumerate(modules)
+            ]
+        ),
+    }
+
+
 def pooling_of(folder):
     """How a folder of sentence vectors says that tokens become one: "first", or "mean", which is the default."""
     path = Path(folder) / "1_Pooling" / "config.json"
@@ -87,9 +122,9 @@ def pooling_of(folder):
     if not isinstance(config, dict):
         raise ValueError(f"{path} is damaged: it is no object")
     asked = {name for name, value in config.items() if name.startswith("pooling_mode_") and value is True}
-    if not asked <= {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(asked) > 1:
-        raise ValueError(f"{path} asks for {', '.join(sorted(asked))}; there are mean_tokens and cls_token")
-    return "first" if asked == {"pooling_mode_cls_token"} else "mean"
+    if not asked <= set(POOLINGS.values()) or len(asked) > 1:
+        raise ValueError(f"{path} asks for {', '.join(sorted(asked))}; there are {' and '.join(POOLINGS.values())}")
+    return next((way for way, name in POOLINGS.items() if name in asked), "mean")
 
 
 def vocab_size_of(model):
@@ -116,9 +151,9 @@ def shapes_of(model, dtype):
 
 
 def end_of(tokenizer):
-    """What config.json says of the token that ends a text, and with which one may begin; of some, nothing."""
+    """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
     if not isinstance(tokenizer, BPETokenizer):
-        return {}
+        return {"pad_token_id": tokenizer.pad}
     end = tokenizer.tokens.index(END_OF_TEXT) if END_OF_TEXT in tokenizer.tokens else None
     return {"bos_token_id": end, "eos_token_id": end}
 
@@ -126,7 +161,7 @@ def end_of(tokenizer):
 def save_pretrained(folder, model, p, tokenizer, labels=None):
     """Write a folder that `load_pretrained` and transformers read.
 
-    labels: the names of the classes, where the model has classes
+    labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -137,7 +172,9 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
         raise FileExistsError(f"{folder} is there already")
     architecture = next((each for each in ARCHITECTURES.values() if type(model) in each.MODELS), None)
     if architecture is None:
-        raise ValueError(f"a {type(model).__name__} has no published form here; there are: {', '.join(ARCHITECTURES)}")
+        known = ", ".join(kind.__name__ for each in ARCHITECTURES.values() for kind in each.MODELS)
+        raise ValueError(f"a {type(model).__name__} has no published form here; there are: {known}")
+    check_labels(model, labels)
     tokens = tokenizer_files(tokenizer)
     if tokenizer.vocab_size != vocab_size_of(model):
         raise ValueError(
@@ -151,12 +188,14 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
         "config.json": to_json(architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
+        **pooling_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         temporary.mkdir()
         for name, data in files.items():
+            (temporary / name).parent.mkdir(exist_ok=True)
             write_synced(temporary / name, data)
         publish_folder(temporary, folder)
     except BaseException:

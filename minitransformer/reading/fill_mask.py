@@ -15,7 +15,8 @@ def fill_mask(model, p, tokenizer, texts, *, top=5, truncate=False):
     frames = frames_of(model, tokenizer, texts, truncate=truncate)
     for number, frame in enumerate(frames, 1):
         if tokenizer.mask not in frame.ids:
-            raise ValueError(f"text {number} has no {tokenizer.text(tokenizer.mask)} to fill")
+            cut = " where it was cut off" if truncate else ""
+            raise ValueError(f"text {number} has no {tokenizer.text(tokenizer.mask)} to fill{cut}")
     found = []
     for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad), strict=True):
         guesses = []

@@ -43,7 +43,7 @@ def framed(tokenizer, a, b=None, *, length=None, stride=None, cut="longer"):
 def cut_windows(sizes, room, stride, cut):
     """For each text, the slices of it that are read: in all at most `room` tokens at once."""
     if cut is None:
-        raise ValueError(f"the text has {sum(sizes)} tokens, but there is room for {max(room, 0)}")
+        raise ValueError(f"there are {' and '.join(map(str, sizes))} tokens, but there is room for {max(room, 0)}")
     if len(sizes) == 1:
         kept = [room]
     elif cut == "second":

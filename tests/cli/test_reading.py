@@ -76,8 +76,8 @@ def test_classify(called, tmp_path):
 def test_tag(called):
     out, _ = called("tag", "the cat was born in rome", "--outside", "none", "--json")
     for row in objects(out):
-        assert "the cat was born in rome"[row["begin"] : row["end"]] == row["text"]
-        assert row["number"] == 1 and row["label"] in ("O", "PER")
+        assert "the cat was born in rome"[row["begin"] : row["end"]] == row["span"]
+        assert row["text"] == "the cat was born in rome" and row["label"] in ("O", "PER")
     assert objects(out)
 
 

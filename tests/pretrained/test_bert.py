@@ -64,6 +64,37 @@ def test_labels_are_kept(rng, tmp_path):
     assert labels_of(load_pretrained(tmp_path / "b")) == ["LABEL_0", "LABEL_1", "LABEL_2"]
 
 
+@pytest.mark.parametrize("model, labels", [(MODELS[1], ["a", "b"]), (MODELS[1], ["a", "a", "b"]), (MODELS[0], ["a"])])
+def test_labels_that_are_not_those_of_the_model_are_not_saved(model, labels, rng, tmp_path):
+    with pytest.raises(ValueError, match="classes have . names, each another"):
+        saved(model, rng, tmp_path / "bert", labels=labels)
+    assert not (tmp_path / "bert").exists()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_pooling_is_kept(pooling, rng, tmp_path):
+    saved(SentenceEncoder(BODY, pooling), rng, tmp_path / "bert")
+    assert load_pretrained(tmp_path / "bert").model.pooling == pooling == pooling_of(tmp_path / "bert")
+
+
+def test_padding_has_the_id_that_the_vocabulary_gives_it(rng, tmp_path):
+    tokenizer = WordPieceTokenizer([*TOKENIZER.vocabulary[1:], "[PAD]"])
+    save_pretrained(tmp_path / "bert", MODELS[0], MODELS[0].init(rng), tokenizer)
+    config = json.loads((tmp_path / "bert" / "config.json").read_text())
+    assert config["pad_token_id"] == tokenizer.pad == tokenizer.vocab_size - 1
+
+
+def test_a_folder_of_ours_is_no_published_one(tmp_path):
+    (tmp_path / "config.json").write_text('{"task": "text"}')
+    with pytest.raises(ValueError, match="is not that of a published model, but of a run"):
+        load_pretrained(tmp_path)
+
+
+def test_a_bare_body_is_not_saved(rng, tmp_path):
+    with pytest.raises(ValueError, match="a BERT has no published form here; there are: MaskedLanguageModel, "):
+        save_pretrained(tmp_path / "bert", BODY, BODY.init(rng), TOKENIZER)
+
+
 @every_head
 def test_the_body_under_another_head(model, rng, tmp_path):
     p = saved(model, rng, tmp_path / "bert")
@@ -140,7 +171,9 @@ def test_configurations_that_do_not_fit(config, message, rng, tmp_path):
         load_pretrained(tmp_path / "bert")
 
 
-@pytest.mark.parametrize("labels", [{"0": "a"}, {"0": "a", "2": "b"}, {"1": "a", "2": "b"}, ["a", "b"], {}])
+@pytest.mark.parametrize(
+    "labels", [{"0": "a"}, {"0": "a", "2": "b"}, {"1": "a", "2": "b"}, ["a", "b"], {}, {"0": "a", "1": "a", "2": "b"}]
+)
 def test_labels_that_do_not_fit(labels, rng, tmp_path):
     saved(MODELS[1], rng, tmp_path / "bert")
     change(tmp_path / "bert" / "config.json", id2label=labels)

@@ -306,7 +306,7 @@ def test_an_added_token_is_written_as_it_is(folder):
         (GPT2(TOKENIZER.vocab_size + 1, 9, 2, 2, 6), TOKENIZER, np.float32, "but the model's vocab_size"),
         (MODEL, CharTokenizer("abc"), np.float32, "a CharTokenizer has no published form here"),
         (MODEL, TOKENIZER, np.longdouble, "have no published form"),
-        (object(), TOKENIZER, np.float32, "a object has no published form here; there are: bert, gpt2"),
+        (object(), TOKENIZER, np.float32, "a object has no published form here; there are: MaskedLanguageModel"),
     ],
 )
 def test_what_does_not_fit_is_not_saved(model, tokenizer, dtype, message, p, tmp_path):

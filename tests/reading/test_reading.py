@@ -188,7 +188,7 @@ def test_damaged_parameters_are_said(rng):
 def test_what_is_too_long_is_refused_or_cut(rng):
     model = TextClassifier(BODY, 2)
     p = model.init(rng)
-    with pytest.raises(ValueError, match="text 2 does not fit into the model's context: the text has 20 tokens"):
+    with pytest.raises(ValueError, match="text 2 does not fit into the model's context: there are 20 tokens"):
         classify(model, p, TOKENIZER, ["cat", "cat " * 20])
     long, cut = classify(model, p, TOKENIZER, ["cat " * 20, "cat " * 14], truncate=True)
     np.testing.assert_allclose(long, cut, rtol=1e-5)

@@ -73,7 +73,7 @@ def test_windows_cover_everything_with_so_much_in_common(size, length, stride):
 @pytest.mark.parametrize(
     "a, b, settings, message",
     [
-        (5, None, {"length": 6, "cut": None}, "has 5 tokens, but there is room for 4"),
+        (5, None, {"length": 6, "cut": None}, "there are 5 tokens, but there is room for 4"),
         (5, 5, {"length": 6, "cut": "second"}, "too little"),
         (5, None, {"length": 2}, "too little"),
         (5, None, {"length": 1}, "too little"),
