@@ -52,7 +52,7 @@ def pieces(size):
     from .machine import all_cores, cores
 
     keep_freed_memory()
-    given, n, map = inputs(size), cores(), all_cores()
+    given, n, spread = inputs(size), cores(), all_cores()
 
     def of_piece(i):
         for x, w, dy in given:
@@ -60,12 +60,12 @@ def pieces(size):
             yield x[part] @ w.T, dy[part] @ w, dy[part].T @ x[part]
 
     def joined():
-        for (y, dx, dw), *others in zip(*(of_piece(i) for i in range(n))):
-            more = list(zip(*others))
-            yield np.concatenate([y, *more[0]]), np.concatenate([dx, *more[1]]), sum(more[2], dw)
+        for parts in zip(*(of_piece(i) for i in range(n))):
+            y, dx, dw = zip(*parts)
+            yield np.concatenate(y), np.concatenate(dx), sum(dw[1:], dw[0])
 
     def run():
-        list(map(lambda i: consume(of_piece(i)), range(n)))
+        list(spread(lambda i: consume(of_piece(i)), range(n)))
 
     return Contender(lambda: answer(joined()), run, {"threads": n, "pieces": n})
 
@@ -81,8 +81,11 @@ def pytorch(size):
         for x, w, dy in given:
             yield x @ w.T, dy @ w, dy.T @ x
 
-    numbers = ([part.numpy() for part in three] for three in products())
-    return Contender(lambda: answer(numbers), lambda: consume(products()), theirs.about())
+    def numbers():
+        for three in products():
+            yield [part.numpy() for part in three]
+
+    return Contender(lambda: answer(numbers()), lambda: consume(products()), theirs.about())
 
 
 def consume(products):

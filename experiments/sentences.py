@@ -6,13 +6,12 @@ writes results/sentences.json: the vectors, rounded, and of them the similaritie
 """
 
 import argparse
-from functools import partial
 
 import numpy as np
 
 from minitransformer.files import to_json, write_atomically
 from minitransformer.models import SentenceEncoder
-from minitransformer.pretrained import load_pretrained, pooling_of
+from minitransformer.pretrained import load_pretrained
 from minitransformer.reading import clusters, embed, similarity
 
 from .results import FOLDER
@@ -43,7 +42,7 @@ SENTENCES = {
 
 def learn(folder):
     """What the page shows."""
-    found = load_pretrained(folder, head=partial(SentenceEncoder, pooling=pooling_of(folder)))
+    found = load_pretrained(folder, head=SentenceEncoder)
     texts = [text for group in SENTENCES.values() for text in group]
     vectors = embed(found.model, found.p, found.tokenizer, texts)
     return {

@@ -4,7 +4,7 @@ The text is given with --text or read from --file. What is longer than the model
 --stride says how many tokens they have in common, and refused otherwise.
 """
 
-from .texts import lines_of, load, show
+from .texts import load, show, text_of
 
 HELP = "answer a question from a text"
 BACKEND = "cpu"
@@ -27,7 +27,7 @@ def run(args):
     from ..models import SpanFinder
     from ..reading import answer
 
-    text = args.text if args.file is None else "\n".join(lines_of(args.file))
+    text = args.text if args.file is None else text_of(args.file)
     model, p, tokenizer, _ = load(args.folder, SpanFinder)
     rows = []
     for question in args.questions:

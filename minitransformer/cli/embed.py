@@ -23,14 +23,14 @@ def arguments(parser):
 
 def run(args):
     import io
-    from functools import partial
+    from dataclasses import replace
     from pathlib import Path
 
     import numpy as np
 
     from ..files import write_atomically
     from ..models import SentenceEncoder
-    from ..pretrained import pooling_of
+    from ..pretrained import length_of
     from ..reading import clusters, embed, similarity
 
     texts = texts_of(args)
@@ -39,9 +39,11 @@ def run(args):
         raise ValueError(f"{path} is there already")
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path.parent} is not a folder")
-    pooling = args.pooling or pooling_of(args.folder)
-    model, p, tokenizer, _ = load(args.folder, partial(SentenceEncoder, pooling=pooling))
-    vectors = embed(model, p, tokenizer, texts, truncate=args.truncate)
+    if args.clusters is not None and not 1 <= args.clusters <= len(texts):
+        raise ValueError(f"{len(texts)} texts cannot be parted into {args.clusters} clusters")
+    model, p, tokenizer, _ = load(args.folder, SentenceEncoder)
+    model = replace(model, pooling=args.pooling or model.pooling)
+    vectors = embed(model, p, tokenizer, texts, length=length_of(args.folder), truncate=args.truncate)
     if path is not None:
         data = io.BytesIO()
         np.save(data, vectors)

@@ -28,11 +28,17 @@ def texts_of(args):
 
 
 def lines_of(path):
+    lines = [line.removesuffix("\r") for line in text_of(path).split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def text_of(path):
+    """What a file holds, character by character; - is standard input. ValueError where it is not UTF-8."""
     if path == "-":
-        return sys.stdin.read().splitlines()
+        return sys.stdin.read()
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from None
 

@@ -42,6 +42,7 @@ class BERT:
     d_model: int = 768
     d_ff: int = 3072
     dropout_rate: float = 0.1
+    attention_dropout_rate: float = 0.1  # of the attention's weights
     eps: float = 1e-12  # of every norm
 
     extended = False  # gelu's error function exists up to float64
@@ -52,6 +53,7 @@ class BERT:
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
         check_rate(self.dropout_rate)
+        check_rate(self.attention_dropout_rate)
         if not (isinstance(self.eps, float) and self.eps > 0):
             raise ValueError(f"eps must be a number above 0, not {self.eps!r}")
 
@@ -98,7 +100,7 @@ class BERT:
             mask=mask,
             eps=self.eps,
             dropout_rate=self.dropout_rate,
-            attention_dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
         )
         return h, saved
 

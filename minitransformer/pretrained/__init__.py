@@ -12,6 +12,7 @@ from .folder import (
     Pretrained,
     is_published,
     labels_of,
+    length_of,
     load_model,
     load_pretrained,
     pooling_of,

@@ -73,10 +73,22 @@ def model_of(config, head=None):
     for name, values in FIXED.items():
         if config.get(name, values[0]) not in values:
             raise ValueError(f"{name} is {config[name]!r}; what is here has {' or '.join(map(repr, values))}")
-    rest = {"dropout_rate": config.get("hidden_dropout_prob", 0.1), "eps": config.get("layer_norm_eps", 1e-12)}
-    body = BERT(**{ours: config[theirs] for ours, theirs in SIZES.items()}, **rest)
-    head = head or published_head(config)
-    return head(body, len(labels_of(config))) if head in (TextClassifier, TokenClassifier) else head(body)
+    body = BERT(
+        **{ours: config[theirs] for ours, theirs in SIZES.items()},
+        dropout_rate=config.get("hidden_dropout_prob", 0.1),
+        attention_dropout_rate=config.get("attention_probs_dropout_prob", 0.1),
+        eps=config.get("layer_norm_eps", 1e-12),
+    )
+    there = published_head(config)
+    head = head or there
+    if head not in (there, SentenceEncoder):  # which takes any body; other heads may have tensors of the same names
+        raise ValueError(f"its head is that of a {there.__name__}, and not of a {head.__name__}")
+    if head not in (TextClassifier, TokenClassifier):
+        return head(body)
+    if config.get("problem_type") not in (None, "single_label_classification") or len(labels_of(config)) == 1:
+        what = f"problem_type {config.get('problem_type')!r}, {len(labels_of(config))} label(s)"
+        raise ValueError(f"it is not one class among several that it gives ({what}), and nothing else is here")
+    return head(body, len(labels_of(config)))
 
 
 def published_head(config):
@@ -105,7 +117,10 @@ def config_of(model, labels=None):
     """What config.json says of this model."""
     body, head = model.body, head_of(model)
     sizes = {theirs: getattr(body, ours) for ours, theirs in SIZES.items()}
-    dropout = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), float(body.dropout_rate))
+    dropout = {
+        "hidden_dropout_prob": float(body.dropout_rate),
+        "attention_probs_dropout_prob": float(body.attention_dropout_rate),
+    }
     fixed = {name: values[0] for name, values in FIXED.items()} | {"layer_norm_eps": float(body.eps)}
     named = {}
     if hasattr(model, "n_classes"):

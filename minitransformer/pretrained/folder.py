@@ -44,7 +44,7 @@ def load_model(folder):
 def load_pretrained(folder, dtype=np.float32, head=None):
     """The model, its parameters in this dtype, its tokenizer and its configuration.
 
-    head: a class of `models.heads`, for another head than the one that config.json names
+    head: a class of `models.heads`, to be sure that it is the one; SentenceEncoder takes the body of any
     ValueError, naming the file, for an architecture that is unknown here, and for what is missing, damaged or does not
     fit together.
     """
@@ -63,7 +63,7 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         model = architecture.model_of(config, head)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    if head is None and isinstance(model, SentenceEncoder):
+    if isinstance(model, SentenceEncoder):
         model = replace(model, pooling=pooling_of(folder))
     tokenizer = read_tokenizer(folder, kind)
     vocab_size = vocab_size_of(model)
@@ -77,10 +77,7 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         architecture.check_sizes(model, stored)
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
-        what = (
-            "its config.json" if head is None else f"a {type(model).__name__} (it says {config.get('architectures')})"
-        )
-        raise ValueError(f"the weights in {folder} do not fit {what}: {error}") from None
+        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
     return Pretrained(model, p, tokenizer, config)
 
 
@@ -116,15 +113,49 @@ def pooling_files(model):
 
 
 def pooling_of(folder):
-    """How a folder of sentence vectors says that tokens become one: "first", or "mean", which is the default."""
-    path = Path(folder) / "1_Pooling" / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    if not isinstance(config, dict):
+    """How a folder of sentence vectors says that tokens become one: "first", or "mean", which is the default.
+
+    ValueError for other ways, and for more that is done to a vector than bringing it to length 1.
+    """
+    path = modules_of(folder).get("Pooling", Path(folder) / "1_Pooling") / "config.json"
+    if not path.is_file():
+        return "mean"
+    config = object_in(path)
+    asked = [name for name, value in config.items() if name.startswith("pooling_mode") and value]
+    ways = [way for way, name in POOLINGS.items() if [name] == asked]
+    if not ways:
+        raise ValueError(f"{path} asks for {asked}; there is one of {', '.join(POOLINGS.values())}")
+    return ways[0]
+
+
+def modules_of(folder):
+    """{kind: its folder} of what a folder of sentence vectors consists of, where it says so"""
+    path = Path(folder) / "modules.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = {module["type"].rpartition(".")[2]: Path(folder) / module["path"] for module in read_json(path)}
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError(f"{path} is damaged: it is no list of modules") from None
+    if more := found.keys() - {"Transformer", "Pooling", "Normalize"}:
+        raise ValueError(f"{path}: its vectors go through {', '.join(sorted(more))}, which is not here")
+    return found
+
+
+def length_of(folder):
+    """The most tokens that a folder of sentence vectors is made for, special ones too; None where it does not say"""
+    path = Path(folder) / "sentence_bert_config.json"
+    length = object_in(path).get("max_seq_length") if path.is_file() else None
+    if length is not None and (type(length) is not int or length < 3):
+        raise ValueError(f"{path} has the max_seq_length {length!r}")
+    return length
+
+
+def object_in(path):
+    found = read_json(path)
+    if not isinstance(found, dict):
         raise ValueError(f"{path} is damaged: it is no object")
-    asked = {name for name, value in config.items() if name.startswith("pooling_mode_") and value is True}
-    if not asked <= set(POOLINGS.values()) or len(asked) > 1:
-        raise ValueError(f"{path} asks for {', '.join(sorted(asked))}; there are {' and '.join(POOLINGS.values())}")
-    return next((way for way, name in POOLINGS.items() if name in asked), "mean")
+    return found
 
 
 def vocab_size_of(model):

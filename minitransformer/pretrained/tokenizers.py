@@ -9,7 +9,7 @@ import json
 
 from ..files import read_json, to_json
 from ..tokenizers import BPETokenizer, WordPieceTokenizer
-from ..tokenizers.wordpiece import SPECIAL
+from ..tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from .tensors import shown
 
 PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
@@ -119,15 +119,15 @@ def read_wordpiece(folder):
         vocabulary, settings = wordpiece_in_one(path)
     elif (path := folder / "vocab.txt").is_file():
         vocabulary, settings = wordpiece_lines(path), {}
-        if (beside := folder / "tokenizer_config.json").is_file():
-            config = read_json(beside)
-            if not isinstance(config, dict):
-                raise ValueError(f"{beside} is damaged: it is no object")
-            settings = {ours: config[theirs] for theirs, ours in WORDPIECE_SETTINGS.items() if theirs in config}
-            if config.get("tokenize_chinese_chars", True) is not True:
-                raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
+    if (beside := folder / "tokenizer_config.json").is_file():  # which has the last word
+        config = read_json(beside)
+        if not isinstance(config, dict):
+            raise ValueError(f"{beside} is damaged: it is no object")
+        settings |= {ours: config[theirs] for theirs, ours in WORDPIECE_SETTINGS.items() if theirs in config}
+        if config.get("tokenize_chinese_chars", True) is not True:
+            raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
     if not (settings.get("lowercase", True) in (True, False) and settings.get("strip_accents") in (True, False, None)):
         raise ValueError(f"{folder}: its tokenizer's settings are neither true nor false: {shown(settings)}")
     try:
@@ -136,6 +136,11 @@ def read_wordpiece(folder):
         raise ValueError(f"{path} is damaged or another tokenizer's: {error}") from None
 
 
+WORDPIECE = {  # what its one file must say; in the part of the model, where it says anything
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "model": {"unk_token": "[UNK]", "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD},
+}
 WORDPIECE_SETTINGS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
 
 
@@ -155,10 +160,17 @@ def wordpiece_in_one(path):
         kind, normalizer = data["model"].get("type", "WordPiece"), data.get("normalizer") or {}
         if kind != "WordPiece":
             raise ValueError(f"it is of the kind {kind}, and WordPiece is needed")
-        expected = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True}
-        if wrong := {name: normalizer.get(name) for name, value in expected.items() if normalizer.get(name) != value}:
-            raise ValueError(f"its normalizer has {wrong}, and {expected} is needed")
-        vocab = data["model"]["vocab"] | {token["content"]: token["id"] for token in data.get("added_tokens") or []}
+        for what, found in (
+            ("normalizer", normalizer),
+            ("pre_tokenizer", data.get("pre_tokenizer") or {}),
+            ("model", {name: data["model"].get(name, value) for name, value in WORDPIECE["model"].items()}),
+        ):
+            if wrong := {name: found.get(name) for name, value in WORDPIECE[what].items() if found.get(name) != value}:
+                raise ValueError(f"its {what} has {wrong}, and {WORDPIECE[what]} is needed")
+        added = {token["content"]: token["id"] for token in data.get("added_tokens") or []}
+        if more := added.keys() - set(SPECIAL):
+            raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(sorted(more)))}")
+        vocab = data["model"]["vocab"] | added
         if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
             raise ValueError("its ids are not 0, 1, 2, ... each once")
     except (TypeError, KeyError, AttributeError, ValueError) as error:

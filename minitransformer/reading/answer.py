@@ -3,6 +3,7 @@
     score(i, j) = start_i + end_j        i ≤ j, both in the text, and no more tokens than an answer may have
 
 A text that is too long is read in windows, which have a stride of tokens in common, so that no answer is cut apart.
+That there is no answer is never said, even by a model that was trained to.
 """
 
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..tokenizers import framed
-from .batches import outputs, probabilities
+from .batches import outputs, probabilities, whole
 
 
 class Answer(NamedTuple):
@@ -35,31 +36,32 @@ def answer(model, p, tokenizer, question, text, *, stride=None, longest=30):
         more = "; with a stride it is read in windows" if stride is None else ""
         raise ValueError(f"question and text do not fit into the model's context: {error}{more}") from None
     starts, ends, offsets = [], [], []
-    for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad), strict=True):
+    for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad, whole), strict=True):
         inside = np.flatnonzero(frame.texts == 1)
         starts.append(logits[0, inside])
         ends.append(logits[1, inside])
         offsets.append(frame.offsets[inside])
     if not sum(map(len, offsets)):
         raise ValueError("the text has no token in which an answer could be")
-    chances = [probabilities(np.concatenate(logits)) for logits in (starts, ends)]
+    start, end = np.concatenate(starts), np.concatenate(ends)
+    chances = probabilities(start), probabilities(end)
     best, first = None, 0
     for places in offsets:  # windows do not feel each other: an answer lies in one of them
         last = first + len(places)
-        found = best_span(chances[0][first:last], chances[1][first:last], longest)
+        found = best_span(start[first:last], end[first:last], longest)
         if found and (best is None or found[0] > best[0]):
-            best = (*found, places)
+            best = (*found, places, first)
         first = last
-    probability, i, j, places = best
+    _, i, j, places, first = best
     begin, end = int(places[i, 0]), int(places[j, 1])
-    return Answer(text[begin:end], begin, end, float(probability))
+    return Answer(text[begin:end], begin, end, float(chances[0][first + i]) * float(chances[1][first + j]))
 
 
 def best_span(start, end, longest):
-    """(start_i end_j, i, j), the largest with i ≤ j < i + longest; None of nothing"""
+    """(start_i + end_j, i, j), the largest with i ≤ j < i + longest; None of nothing"""
     if not len(start):
         return None
-    both = np.triu(start[:, None] * end)  # (T,T), i ≤ j
-    both -= np.triu(both, longest)
+    i, j = np.arange(len(start))[:, None], np.arange(len(end))
+    both = np.where((i <= j) & (j < i + longest), start[:, None] + end, -np.inf)  # (T,T)
     i, j = np.unravel_index(both.argmax(), both.shape)
     return both[i, j], i, j

@@ -5,16 +5,17 @@ import numpy as np
 from ..ops import softmax
 from ..tokenizers import batch_of, framed
 
-BATCH = 16  # texts at once
+TOKENS = 2048  # at once, padding among them; a text that is longer goes alone
 
 
-def frames_of(model, tokenizer, texts, *, truncate=False):
-    """[Framed] of texts, or of pairs of them. ValueError naming the text that is longer than the model's context."""
+def frames_of(model, tokenizer, texts, *, truncate=False, length=None):
+    """[Framed] of texts, or of pairs of them. ValueError naming a text that is longer than `length` or the context."""
+    length = model.body.context_length if length is None else min(length, model.body.context_length)
     frames = []
     for number, text in enumerate(texts, 1):
         pair = text if isinstance(text, tuple) else (text,)
         try:
-            found = framed(tokenizer, *pair, length=model.body.context_length, cut="longer" if truncate else None)
+            found = framed(tokenizer, *pair, length=length, cut="longer" if truncate else None)
         except ValueError as error:
             more = "" if truncate else "; what is cut off is lost, where that is allowed (truncate)"
             raise ValueError(f"text {number} does not fit into the model's context: {error}{more}") from None
@@ -22,17 +23,32 @@ def frames_of(model, tokenizer, texts, *, truncate=False):
     return frames
 
 
-def outputs(model, p, frames, pad):
-    """For each frame in its order, what the model makes of it: an array of its own, or rows (T, ...) without padding"""
+def outputs(model, p, frames, pad, pick):
+    """[pick(frame, what the model says of it, with padding behind), ...] in the order of the frames
+
+    What is picked is copied, so that no more of a batch stays in memory.
+    """
     found = [None] * len(frames)
-    order = sorted(range(len(frames)), key=lambda i: len(frames[i].ids))
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
+    for rows in batches([len(frame.ids) for frame in frames]):
         ids, types, mask = batch_of([frames[i] for i in rows], pad)
         y, _ = model.forward(p, ids, types=types, mask=mask)
         for i, row in zip(rows, y, strict=True):
-            found[i] = row
+            found[i] = np.array(pick(frames[i], row))
     return found
+
+
+def batches(lengths):
+    """[[number of a text, ...], ...]: shortest first, as many at once as TOKENS allows"""
+    found = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not found or (len(found[-1]) + 1) * lengths[i] > TOKENS:
+            found.append([])
+        found[-1].append(i)
+    return found
+
+
+def whole(frame, row):
+    return row
 
 
 def probabilities(logits):

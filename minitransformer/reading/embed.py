@@ -2,13 +2,17 @@
 
 import numpy as np
 
-from .batches import frames_of, outputs
+from .batches import frames_of, outputs, whole
 
 
-def embed(model, p, tokenizer, texts, *, truncate=False):
-    """model, a SentenceEncoder   ->   vectors (N, D), each of length 1. ValueError where the model gave no numbers."""
-    frames = frames_of(model, tokenizer, texts, truncate=truncate)
-    found = outputs(model, p, frames, tokenizer.pad)
+def embed(model, p, tokenizer, texts, *, length=None, truncate=False):
+    """model, a SentenceEncoder   ->   vectors (N, D), each of length 1
+
+    length: the most tokens that it is to read, where that is less than its context (`pretrained.length_of`)
+    ValueError for a longer text, unless it may be cut (truncate), and where the model gave no numbers.
+    """
+    frames = frames_of(model, tokenizer, texts, length=length, truncate=truncate)
+    found = outputs(model, p, frames, tokenizer.pad, whole)
     vectors = np.array(found).reshape(len(found), model.body.d_model)
     if not np.isfinite(vectors).all():
         raise ValueError("the model gave vectors that are NaN or infinite: its parameters are damaged")
@@ -26,12 +30,12 @@ def clusters(vectors, n):
 
     Clusters are joined from the bottom up, the two of the smallest mean distance first (average linkage).
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster.hierarchy import cut_tree, linkage
 
     if not 1 <= n <= len(vectors):
         raise ValueError(f"{len(vectors)} texts cannot be parted into {n} clusters")
     if len(vectors) == 1:
         return np.zeros(1, np.int64)
-    found = fcluster(linkage(vectors, "average"), n, "maxclust")
+    found = cut_tree(linkage(vectors, "average"), n)[:, 0]
     order = {label: number for number, label in enumerate(dict.fromkeys(found.tolist()))}
     return np.array([order[label] for label in found.tolist()])

@@ -18,11 +18,15 @@ def fill_mask(model, p, tokenizer, texts, *, top=5, truncate=False):
             cut = " where it was cut off" if truncate else ""
             raise ValueError(f"text {number} has no {tokenizer.text(tokenizer.mask)} to fill{cut}")
     found = []
-    for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad), strict=True):
+    for logits in outputs(model, p, frames, tokenizer.pad, of_masks(tokenizer)):
         guesses = []
-        for place in np.flatnonzero(frame.ids == tokenizer.mask):
-            chances = probabilities(logits[place])
+        for chances in probabilities(logits):
             best = np.argsort(-chances, kind="stable")[:top]
             guesses.append([(tokenizer.text(id), float(chances[id])) for id in best])
         found.append(guesses)
     return found
+
+
+def of_masks(tokenizer):
+    """Of what is said of a text, what is said of its masks"""
+    return lambda frame, logits: logits[np.flatnonzero(frame.ids == tokenizer.mask)]

@@ -1,12 +1,15 @@
 """The names in a text, or whatever a model was trained to mark: labels of tokens, gathered to spans.
 
-A label B-X begins a span of X, I-X goes on with it, O is outside. Labels without such a letter mark by themselves: what
-follows each other with the same label is one span. A word has the label of its first piece.
+A label B-X begins a span of X, I-X goes on with it, O is outside; S-X or U-X is a span alone, E-X or L-X ends one.
+Labels without such a letter mark by themselves: what follows each other with the same label is one span. A word has the
+label of its first piece.
 """
 
 from typing import NamedTuple
 
 from .batches import frames_of, outputs, probabilities
+
+BEGINS, GOES_ON = ("B", "S", "U"), ("I", "E", "L")
 
 
 class Span(NamedTuple):
@@ -19,9 +22,12 @@ class Span(NamedTuple):
 
 def tag(model, p, tokenizer, labels, texts, *, outside="O", truncate=False):
     """model, a TokenClassifier   labels: by class   ->   for each text, [Span, ...] as they stand there"""
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("tags are of one text each, not of pairs")
     frames = frames_of(model, tokenizer, texts, truncate=truncate)
     found = []
-    for text, frame, logits in zip(texts, frames, outputs(model, p, frames, tokenizer.pad), strict=True):
+    said = outputs(model, p, frames, tokenizer.pad, lambda frame, logits: logits[: len(frame.ids)])
+    for text, frame, logits in zip(texts, frames, said, strict=True):
         chances = probabilities(logits)
         found.append(spans(text, words_of(frame, tokenizer, labels, chances), outside))
     return found
@@ -46,8 +52,9 @@ def spans(text, words, outside):
     found, before = [], None
     for label, chance, begin, end in words:
         letter, dash, kind = label.partition("-")
-        kind = kind if dash and letter in "BI" else label
-        goes_on = before == kind and not (dash and letter == "B")
+        marked = bool(dash) and letter in (*BEGINS, *GOES_ON)
+        kind = kind if marked else label
+        goes_on = before == kind and not (marked and letter in BEGINS)
         if label == outside:
             before = None
         elif goes_on:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+CUTS = ("longer", "second", None)
+
 
 class Framed(NamedTuple):
     """One text, or two, as a model reads them. Arrays of length T; offsets (T, 2) into the text that `texts` says."""
@@ -27,6 +29,8 @@ def framed(tokenizer, a, b=None, *, length=None, stride=None, cut="longer"):
     length: the most tokens, special ones among them; ValueError where there are more and nothing may be cut
     stride: how many tokens a window has in common with the one before   cut: "longer", "second", or None, to refuse
     """
+    if cut not in CUTS:
+        raise ValueError(f"cut is one of {', '.join(map(repr, CUTS))}, not {cut!r}")
     if stride is not None and stride < 0:
         raise ValueError(f"a stride is at least 0, not {stride}")
     parts = [tokenizer.encode_with_offsets(text) for text in ((a,) if b is None else (a, b))]
@@ -36,7 +40,7 @@ def framed(tokenizer, a, b=None, *, length=None, stride=None, cut="longer"):
         windows = cut_windows(sizes, length - special, stride, cut)
     return [
         frame(tokenizer, [(ids[window], offsets[window]) for (ids, offsets), window in zip(parts, chosen)])
-        for chosen in zip(*spread_out(windows))
+        for chosen in zip(*spread_out(windows), strict=True)
     ]
 
 
@@ -51,6 +55,8 @@ def cut_windows(sizes, room, stride, cut):
     else:
         shorter = min(min(sizes), room // 2)
         kept = [shorter, room - shorter] if sizes[0] <= sizes[1] else [room - shorter, shorter]
+    if stride is not None and sum(keep < size for size, keep in zip(sizes, kept, strict=True)) > 1:
+        raise ValueError(f"of {' and '.join(map(str, sizes))} tokens there is room for {room}: windows are of one text")
     if any(keep < size and keep <= (stride or 0) for size, keep in zip(sizes, kept, strict=True)):
         what = f"a stride of {stride}" if stride else "them"
         raise ValueError(f"of {' and '.join(map(str, sizes))} tokens there is room for {room}: too little for {what}")

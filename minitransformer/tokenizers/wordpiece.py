@@ -39,6 +39,7 @@ class WordPieceTokenizer(Tokenizer):
     name = "wordpiece"
 
     def __init__(self, vocabulary, *, lowercase=True, strip_accents=None):
+        vocabulary = list(vocabulary)
         self.ids = {text: id for id, text in enumerate(vocabulary)}
         if len(self.ids) < len(vocabulary):
             raise ValueError("a token comes twice in the vocabulary")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -50,7 +51,7 @@ def called(tmp_path, rng, capsys):
 
 
 def objects(out):
-    return [json.loads(line) for line in out.splitlines()]
+    return [json.loads(line) for line in out.split("\n") if line]
 
 
 def test_fill_mask(called):
@@ -134,14 +135,28 @@ def test_texts_that_are_none(command, arguments, message, called, tmp_path):
 @pytest.mark.parametrize("command", HEADS)
 def test_a_folder_with_another_head(command, called, tmp_path, rng, capsys):
     folder = tmp_path / command
-    other = SpanFinder(BODY) if command != "answer" else TextClassifier(BODY)
-    save_pretrained(folder, other, other.init(rng), TOKENIZER)
     texts = ["where?", "--text", "cat"] if command == "answer" else ["[MASK]"]
-    if command == "embed":  # takes the body of any
-        assert called(command, *texts)[0]
-    else:
-        _, err = called(command, *texts, expected=1)
-        assert "missing: " in err
+    for name, other in HEADS.items():
+        if name == command:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        save_pretrained(folder, other, other.init(rng), TOKENIZER)
+        if command == "embed":  # takes the body of any
+            assert called(command, *texts)[0]
+        else:
+            _, err = called(command, *texts, expected=1)
+            assert f"its head is that of a {type(other).__name__}" in err
+
+
+def test_a_file_is_read_as_it_is(called, tmp_path):
+    """Places are those of the file, with its carriage returns; and what only looks like a line's end is none."""
+    (tmp_path / "text.txt").write_bytes("\ufeffthe cat\r\nwas born\r\nin rome".encode())
+    text = "the cat\r\nwas born\r\nin rome"
+    (row,) = objects(called("answer", "where?", "--file", str(tmp_path / "text.txt"), "--json")[0])
+    assert text[row["begin"] : row["end"]] == row["answer"]
+    (tmp_path / "lines.txt").write_bytes("the\u2028cat\r\nrome\x0bdog\n".encode())
+    rows = objects(called("classify", "--file", str(tmp_path / "lines.txt"), "--json")[0])
+    assert [row["text"] for row in rows] == ["the\u2028cat", "rome\x0bdog"]
 
 
 def test_lines_from_standard_input(called, monkeypatch):

@@ -115,6 +115,8 @@ def test_the_mask_is_also_of_what_the_mean_is_taken_over(rng):
     h, _ = BODY.forward(p["body"], ids, mask=mask)
     close(y, [h[0].mean(0), h[1, :2].mean(0)])
     close(SentenceEncoder(BODY, "first").forward(p, ids, mask=mask)[0], h[:, 0])
+    with pytest.raises(ValueError, match="the mask has shape"):
+        model.forward(p, ids, mask=np.tri(5, dtype=bool)[None, None])
 
 
 def test_dropout_only_with_a_key(rng):

@@ -63,7 +63,7 @@ def _(model):
             mask=mask,
             eps=model.eps,
             dropout_rate=model.dropout_rate,
-            attention_dropout_rate=model.dropout_rate,
+            attention_dropout_rate=model.attention_dropout_rate,
         )
 
     return forward

@@ -1,7 +1,6 @@
 """A real published model: a sentence encoder of six layers, as a package carries it."""
 
 import os
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import transformers
 
 from minitransformer.convention import use_backend
 from minitransformer.models import SentenceEncoder
-from minitransformer.pretrained import load_pretrained, pooling_of
+from minitransformer.pretrained import length_of, load_pretrained, pooling_of
 from minitransformer.reading import clusters, embed, similarity
 from minitransformer.tokenizers import framed
 
@@ -53,8 +52,8 @@ def theirs():
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("dtype, bar", [(np.float64, 1e-9), (np.float32, 2e-6)])
 def test_the_same_vectors(backend, dtype, bar, theirs, hold):
-    assert pooling_of(FOLDER) == "mean"
-    found = load_pretrained(FOLDER, dtype, head=partial(SentenceEncoder, pooling="mean"))
+    assert pooling_of(FOLDER) == "mean" and length_of(FOLDER) == 256
+    found = load_pretrained(FOLDER, dtype, head=SentenceEncoder)
     expected, ids = theirs(SENTENCES)
     assert [framed(found.tokenizer, text)[0].ids.tolist() for text in SENTENCES] == ids
     use_backend(backend)

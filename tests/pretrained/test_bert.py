@@ -1,7 +1,6 @@
 """BERT folders: what is written is read again, whatever head is asked for, and what does not fit is said."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from minitransformer.models import (
     TextClassifier,
     TokenClassifier,
 )
-from minitransformer.pretrained import labels_of, load_pretrained, pooling_of, save_pretrained
+from minitransformer.pretrained import labels_of, length_of, load_pretrained, pooling_of, save_pretrained
 from minitransformer.tokenizers import WordPieceTokenizer
 
 from ..arrays import same_bits
@@ -29,6 +28,11 @@ MODELS = [
     SpanFinder(BODY),
     SentenceEncoder(BODY),
 ]
+IN_ONE = {
+    "model": {"type": "WordPiece", "vocab": {}},
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "lowercase": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+}
 every_head = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 
 
@@ -98,11 +102,20 @@ def test_a_bare_body_is_not_saved(rng, tmp_path):
 @every_head
 def test_the_body_under_another_head(model, rng, tmp_path):
     p = saved(model, rng, tmp_path / "bert")
-    found = load_pretrained(tmp_path / "bert", head=partial(SentenceEncoder, pooling="first"))
-    assert found.model == SentenceEncoder(BODY, "first") and same_bits(found.p["body"], p["body"])
-    if type(model) is not SpanFinder:
-        with pytest.raises(ValueError, match="missing: qa_outputs.weight; missing: qa_outputs.bias"):
-            load_pretrained(tmp_path / "bert", head=SpanFinder)
+    found = load_pretrained(tmp_path / "bert", head=SentenceEncoder)
+    assert found.model == SentenceEncoder(BODY) and same_bits(found.p["body"], p["body"])
+    for head in map(type, MODELS[:4]):
+        if type(model) is not head:
+            message = f"its head is that of a {type(model).__name__}, and not of a {head.__name__}"
+            with pytest.raises(ValueError, match=message):
+                load_pretrained(tmp_path / "bert", head=head)
+
+
+def test_a_head_that_is_not_there(rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "config.json", architectures=["BertForQuestionAnswering"])
+    with pytest.raises(ValueError, match="missing: qa_outputs.weight; missing: qa_outputs.bias"):
+        load_pretrained(tmp_path / "bert")
 
 
 def test_names_as_the_first_files_have_them(rng, tmp_path):
@@ -160,6 +173,7 @@ def test_a_tensor_twice(rng, tmp_path):
         ({"intermediate_size": 11}, r"has shape \(10, 6\), expected \(11, 6\)"),
         ({"vocab_size": 7}, "tokenizer has .* tokens, but the model's embedding 7"),
         ({"hidden_dropout_prob": "much"}, "config.json"),
+        ({"attention_probs_dropout_prob": 1.0}, "below 1"),
         ({"layer_norm_eps": None}, "eps must be a number above 0, not None"),
         ({"model_type": "roberta"}, "model_type 'roberta'; there are: bert, gpt2"),
     ],
@@ -177,7 +191,7 @@ def test_configurations_that_do_not_fit(config, message, rng, tmp_path):
 def test_labels_that_do_not_fit(labels, rng, tmp_path):
     saved(MODELS[1], rng, tmp_path / "bert")
     change(tmp_path / "bert" / "config.json", id2label=labels)
-    with pytest.raises(ValueError, match=r"id2label|has shape|n_classes"):
+    with pytest.raises(ValueError, match=r"id2label|has shape|n_classes|1 label"):
         load_pretrained(tmp_path / "bert")
 
 
@@ -213,14 +227,76 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer.json", b"[]", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}', "of the kind BPE, and WordPiece is needed"),
         ("tokenizer.json", b'{"model": {"type": "WordPiece", "vocab": {}}, "normalizer": null}', "its normalizer has"),
+        ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, "its pre_tokenizer has"),
+        ("tokenizer.json", {"model": {"vocab": {}, "continuing_subword_prefix": "@@"}}, "its model has .*@@"),
+        ("tokenizer.json", {"model": {"vocab": {}, "max_input_chars_per_word": 5}}, "its model has .*5"),
+        ("tokenizer.json", {"added_tokens": [{"content": "<e1>", "id": 5}]}, "special tokens of its own.*<e1>"),
+        ("tokenizer.json", {"model": {"vocab": {"a": 1}}}, "its ids are not 0, 1, 2"),
     ],
 )
 def test_damaged_tokenizers(name, content, message, rng, tmp_path):
     saved(MODELS[4], rng, tmp_path / "bert")
     path = tmp_path / "bert" / name
+    if isinstance(content, dict):
+        content = json.dumps(IN_ONE | content).encode()
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_pretrained(tmp_path / "bert")
+
+
+def test_one_file_and_the_settings_beside_it(rng, tmp_path):
+    """Where both speak, it is the settings that hold, as for transformers."""
+    saved(MODELS[4], rng, tmp_path / "bert")
+    vocab = {text: id for id, text in enumerate(TOKENIZER.vocabulary)}
+    model = {"type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]", "max_input_chars_per_word": 100}
+    (tmp_path / "bert" / "tokenizer.json").write_text(json.dumps(IN_ONE | {"model": model}))
+    change(tmp_path / "bert" / "tokenizer_config.json", do_lower_case=False)
+    assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    (tmp_path / "bert" / "tokenizer_config.json").unlink()
+    found = load_pretrained(tmp_path / "bert").tokenizer
+    assert found.lowercase and found.vocabulary == TOKENIZER.vocabulary
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ({"problem_type": "multi_label_classification"}, "not one class among several"),
+        ({"problem_type": "regression"}, "not one class among several"),
+        ({"id2label": {"0": "score"}}, "1 label"),
+    ],
+)
+def test_what_gives_no_class(more, message, rng, tmp_path):
+    saved(MODELS[1], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "config.json", **more)
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize(
+    "modules, message",
+    [
+        ([{"type": "a.b.Transformer", "path": ""}, {"type": "a.b.Dense", "path": "2_Dense"}], "go through Dense"),
+        ([1], "is damaged"),
+        ({"a": 1}, "is damaged"),
+    ],
+)
+def test_vectors_that_go_through_more(modules, message, rng, tmp_path):
+    saved(MODELS[4], rng, tmp_path / "bert")
+    (tmp_path / "bert" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(tmp_path / "bert")
+
+
+@pytest.mark.parametrize(
+    "content, expected", [(None, None), ({"max_seq_length": 7}, 7), ({"do_lower_case": False}, None)]
+)
+def test_the_length_that_it_was_made_for(content, expected, tmp_path):
+    if content is not None:
+        (tmp_path / "sentence_bert_config.json").write_text(json.dumps(content))
+    assert length_of(tmp_path) == expected
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": "long"}')
+    with pytest.raises(ValueError, match="max_seq_length 'long'"):
+        length_of(tmp_path)
 
 
 def test_lines_that_end_as_on_windows(rng, tmp_path):
@@ -236,7 +312,6 @@ def test_lines_that_end_as_on_windows(rng, tmp_path):
         (None, "mean"),
         ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "first"),
-        ({"word_embedding_dimension": 6}, "mean"),
     ],
 )
 def test_how_tokens_become_one(content, expected, tmp_path):
@@ -246,7 +321,17 @@ def test_how_tokens_become_one(content, expected, tmp_path):
     assert pooling_of(tmp_path) == expected
 
 
-@pytest.mark.parametrize("content", ['{"pooling_mode_max_tokens": true}', "[]", "{"])
+POOLINGS = [
+    '{"pooling_mode_max_tokens": true}',
+    '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}',
+    '{"pooling_mode": "cls"}',
+    '{"word_embedding_dimension": 6}',
+    "[]",
+    "{",
+]
+
+
+@pytest.mark.parametrize("content", POOLINGS)
 def test_other_ways_are_refused(content, tmp_path):
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text(content)

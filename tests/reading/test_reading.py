@@ -7,7 +7,7 @@ from minitransformer.models import MaskedLanguageModel, SentenceEncoder, SpanFin
 from minitransformer.ops import softmax
 from minitransformer.reading import answer, classify, clusters, embed, fill_mask, similarity, tag
 from minitransformer.reading.answer import best_span
-from minitransformer.reading.batches import BATCH
+from minitransformer.reading.batches import TOKENS, batches
 from minitransformer.reading.tag import Span, spans
 from minitransformer.trees import tree_map
 
@@ -44,13 +44,21 @@ def test_masks_are_filled(rng):
 def test_classes_do_not_hang_on_the_order_or_on_the_company(rng):
     model = TextClassifier(BODY, 3)
     p = model.init(rng)
-    texts = [" ".join(rng.choice(["the", "cat", "dog", "sat"], n)) for n in rng.integers(1, 12, 2 * BATCH + 3)]
+    texts = [" ".join(rng.choice(["the", "cat", "dog", "sat"], n)) for n in rng.integers(1, 12, 2 * TOKENS // 12)]
     together = classify(model, p, TOKENIZER, texts)
     for text, chances in zip(texts, together, strict=True):
         (alone,) = classify(model, p, TOKENIZER, [text])
         np.testing.assert_allclose(chances, alone, rtol=1e-5)
         assert chances.shape == (3,) and abs(chances.sum() - 1) < 1e-6
     assert len({chances.tobytes() for chances in together}) > 1
+
+
+def test_batches_hold_so_many_tokens_and_each_text_once(rng):
+    lengths = rng.integers(1, TOKENS // 3, 50).tolist() + [3 * TOKENS]
+    found = batches(lengths)
+    assert sorted(i for batch in found for i in batch) == list(range(51))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= TOKENS for batch in found)
+    assert len(found) < 40 and batches([]) == []
 
 
 def test_pairs_are_read_as_pairs(rng):
@@ -85,13 +93,15 @@ def test_names_are_found(rng):
         ("B-X I-Y I-Y", ["X:a", "Y:bc"]),
         ("I-X I-X O I-X", ["X:ab", "X:d"]),
         ("X X Y O X", ["X:ab", "Y:c", "X:e"]),
+        ("B-X E-X S-X U-X B-X L-X", ["X:ab", "X:c", "X:d", "X:ef"]),
+        ("-X BI-X", ["-X:a", "BI-X:b"]),
         ("O O", []),
         ("", []),
     ],
 )
 def test_labels_are_gathered_to_spans(labels, expected):
     words = [(label, 0.5 + i / 10, i, i + 1) for i, label in enumerate(labels.split())]
-    found = spans("abcde", words, "O")
+    found = spans("abcdef", words, "O")
     assert [f"{span.label}:{span.text}" for span in found] == expected
     assert all(span.probability == 0.5 + span.begin / 10 for span in found)  # the least of them
 
@@ -118,8 +128,8 @@ def test_an_answer_does_not_end_before_it_begins(rng):
 def test_the_best_span_is_the_best_of_all(seed):
     rng = np.random.default_rng(seed)
     n, longest = rng.integers(1, 9, 2)
-    start, end = rng.random((2, n))
-    every = [(start[i] * end[j], i, j) for i in range(n) for j in range(i, min(n, i + longest))]
+    start, end = 100 * rng.normal(size=(2, n))
+    every = [(start[i] + end[j], i, j) for i in range(n) for j in range(i, min(n, i + longest))]
     assert best_span(start, end, longest) == max(every)
 
 
@@ -170,6 +180,7 @@ def test_vectors_have_length_one_and_are_alike_where_the_texts_are(rng):
     for n in (0, 5):
         with pytest.raises(ValueError, match=f"4 texts cannot be parted into {n} clusters"):
             clusters(vectors, n)
+    assert sorted(clusters(np.ones((3, 2)), 2).tolist()) in ([0, 0, 1], [0, 1, 1])  # of equal ones, too
     assert embed(model, p, TOKENIZER, []).shape == (0, V)
 
 

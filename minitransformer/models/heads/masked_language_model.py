@@ -50,6 +50,6 @@ class MaskedLanguageModel:
         dh = gelu.backward(dh, saved["gelu"])
         dh, g["transform"] = linear_backward(dh, saved["transform"])
         g["body"] = self.body.backward(dh, saved["body"])
-        g["body"]["token"]["weight"] += g_table["weight"]  # used twice: add
+        g["body"]["token"] = {"weight": g["body"]["token"]["weight"] + g_table["weight"]}  # used twice: add
         g["bias"] = g_table["bias"]
         return g

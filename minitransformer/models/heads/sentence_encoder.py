@@ -44,7 +44,11 @@ class SentenceEncoder:
         """(B, T) Boolean: over which places the mean is taken"""
         if self.pooling == "first":
             return np.broadcast_to(np.arange(ids.shape[1]) == 0, ids.shape)
-        return np.ones(ids.shape, bool) if mask is None else np.broadcast_to(mask[:, 0, 0], ids.shape)
+        if mask is None:
+            return np.ones(ids.shape, bool)
+        if mask.shape[1:] != (1, 1, ids.shape[1]):
+            raise ValueError(f"the mask has shape {mask.shape}, expected (B or 1, 1, 1, T) with T = {ids.shape[1]}")
+        return np.broadcast_to(mask[:, 0, 0], ids.shape)
 
     def backward(self, dy, saved):
         """dy (B, D)   ->   g, the gradient of every parameter"""
