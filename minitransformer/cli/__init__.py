@@ -44,7 +44,11 @@ def main(argv=None):
                 help="cpu: Numba kernels; reference: plain NumPy (default: %(default)s)",
             )
         command.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(args, "texts") or any(each.startswith("-") for each in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # texts behind options, which argparse does not give to those before them
+        args.texts = [*args.texts, *rest]
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever called
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))

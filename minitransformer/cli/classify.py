@@ -33,4 +33,6 @@ def pair_of(text, number):
     parts = text.split("\t")
     if len(parts) != 2:
         raise ValueError(f"text {number} is not two texts with a tab between, but {len(parts)}")
+    if not all(part.strip() for part in parts):
+        raise ValueError(f"one half of text {number} is empty")
     return tuple(parts)

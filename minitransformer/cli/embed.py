@@ -10,6 +10,8 @@ from .texts import load, show, text_arguments, texts_of
 
 HELP = "turn texts into vectors, and compare them"
 BACKEND = "cpu"
+MOST_SHOWN = 40  # texts in a table of similarities
+MOST_PARTED = 10_000  # the distances of every two take 400 MB
 
 
 def arguments(parser):
@@ -39,8 +41,15 @@ def run(args):
         raise ValueError(f"{path} is there already")
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path.parent} is not a folder")
-    if args.clusters is not None and not 1 <= args.clusters <= len(texts):
-        raise ValueError(f"{len(texts)} texts cannot be parted into {args.clusters} clusters")
+    if args.clusters is not None and not 1 <= args.clusters <= len(texts) <= MOST_PARTED:
+        raise ValueError(
+            f"{len(texts)} texts cannot be parted into {args.clusters} clusters; {MOST_PARTED} are the most"
+        )
+    if args.clusters is None and path is None and not args.json and len(texts) > MOST_SHOWN:
+        raise ValueError(
+            f"a table of {len(texts)} texts beside each other is too wide, {MOST_SHOWN} are the most: "
+            "--clusters N parts them, --out FILE.npy saves their vectors, --json prints them"
+        )
     model, p, tokenizer, _ = load(args.folder, SentenceEncoder)
     model = replace(model, pooling=args.pooling or model.pooling)
     vectors = embed(model, p, tokenizer, texts, length=length_of(args.folder), truncate=args.truncate)
@@ -56,6 +65,8 @@ def run(args):
     elif numbers is not None:
         order = sorted(range(len(texts)), key=lambda i: numbers[i])
         show(args, [{"cluster": numbers[i] + 1, "text": texts[i]} for i in order], ["cluster", "text"])
+    elif path is not None:
+        print(f"{path}: {len(vectors)} vectors of width {vectors.shape[1]}")
     else:
         alike = similarity(vectors)
         columns = [str(j + 1) for j in range(len(texts))]

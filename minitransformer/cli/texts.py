@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from . import printable
 
@@ -29,18 +30,20 @@ def texts_of(args):
 
 def lines_of(path):
     lines = [line.removesuffix("\r") for line in text_of(path).split("\n")]
-    return lines[:-1] if lines[-1] == "" else lines
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def text_of(path):
     """What a file holds, character by character; - is standard input. ValueError where it is not UTF-8."""
-    if path == "-":
-        return sys.stdin.read()
+    if path == "-" and sys.stdin is None:
+        raise ValueError("standard input is closed")
+    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return file.read()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from None
+        raise ValueError(f"{'standard input' if path == '-' else path} is not UTF-8: {error}") from None
 
 
 def load(folder, head):
@@ -48,7 +51,7 @@ def load(folder, head):
     from ..pretrained import labels_of, load_pretrained
 
     found = load_pretrained(folder, head=head)
-    return found.model, found.p, found.tokenizer, labels_of(found)
+    return found.model, found.p, found.tokenizer, labels_of(found) if hasattr(found.model, "n_classes") else []
 
 
 def show(args, rows, columns):

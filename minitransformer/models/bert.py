@@ -54,7 +54,7 @@ class BERT:
             raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
         check_rate(self.dropout_rate)
         check_rate(self.attention_dropout_rate)
-        if not (isinstance(self.eps, float) and self.eps > 0):
+        if not (isinstance(self.eps, float) and 0 < self.eps < np.inf):
             raise ValueError(f"eps must be a number above 0, not {self.eps!r}")
 
     layers = stack(post_norm_layer)

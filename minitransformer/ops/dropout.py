@@ -9,6 +9,7 @@ may begin anywhere (philox.py).
 """
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..convention import backward_of, op
 
 
 def check_rate(rate):
-    if not 0 <= rate < 1:
+    if not (isinstance(rate, Real) and 0 <= rate < 1):
         raise ValueError(f"a dropout rate must be at least 0 and below 1, not {rate}")
 
 

@@ -158,12 +158,19 @@ def table(model):
 
 def check_sizes(model, stored):
     """What config.json says of the sizes, against the tensors: before anything is made of those sizes."""
-    body, layer, words = model.body, "bert.encoder.layer.", "bert.embeddings.word_embeddings.weight"
+    body, layer = model.body, "bert.encoder.layer."
     numbers = {name.removeprefix(layer).partition(".")[0] for name in stored if name.startswith(layer)}
     if len(numbers) != body.n_layers:
         raise ValueError(f"num_hidden_layers is {body.n_layers}, but there are tensors of {len(numbers)} layers")
-    if words in stored and stored[words].shape != (body.vocab_size, body.d_model):
-        raise ValueError(f"{words} has shape {stored[words].shape}, expected {(body.vocab_size, body.d_model)}")
+    rows = {
+        "bert.embeddings.word_embeddings.weight": body.vocab_size,
+        "bert.embeddings.position_embeddings.weight": body.context_length,
+        "bert.embeddings.token_type_embeddings.weight": body.n_types,
+        f"{layer}0.intermediate.dense.weight": body.d_ff,
+    }
+    for name, n in rows.items():
+        if name in stored and stored[name].shape != (n, body.d_model):
+            raise ValueError(f"{name} has shape {stored[name].shape}, expected {(n, body.d_model)}")
 
 
 def our_view(stored, model):

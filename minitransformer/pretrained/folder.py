@@ -121,8 +121,8 @@ def pooling_of(folder):
     if not path.is_file():
         return "mean"
     config = object_in(path)
-    asked = [name for name, value in config.items() if name.startswith("pooling_mode") and value]
-    ways = [way for way, name in POOLINGS.items() if [name] == asked]
+    asked = [name for name, value in config.items() if name.startswith("pooling_mode") and value is not False]
+    ways = [way for way, name in POOLINGS.items() if [name] == asked and config[name] is True]
     if not ways:
         raise ValueError(f"{path} asks for {asked}; there is one of {', '.join(POOLINGS.values())}")
     return ways[0]
@@ -134,7 +134,10 @@ def modules_of(folder):
     if not path.is_file():
         return {}
     try:
-        found = {module["type"].rpartition(".")[2]: Path(folder) / module["path"] for module in read_json(path)}
+        modules = read_json(path)
+        found = {module["type"].rpartition(".")[2]: Path(folder) / module["path"] for module in modules}
+        if not isinstance(modules, list):
+            raise TypeError
     except (TypeError, KeyError, AttributeError):
         raise ValueError(f"{path} is damaged: it is no list of modules") from None
     if more := found.keys() - {"Transformer", "Pooling", "Normalize"}:

@@ -168,8 +168,8 @@ def wordpiece_in_one(path):
             if wrong := {name: found.get(name) for name, value in WORDPIECE[what].items() if found.get(name) != value}:
                 raise ValueError(f"its {what} has {wrong}, and {WORDPIECE[what]} is needed")
         added = {token["content"]: token["id"] for token in data.get("added_tokens") or []}
-        if more := added.keys() - set(SPECIAL):
-            raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(sorted(more)))}")
+        if more := sorted(map(str, added.keys() - set(SPECIAL))):
+            raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(more))}")
         vocab = data["model"]["vocab"] | added
         if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
             raise ValueError("its ids are not 0, 1, 2, ... each once")
@@ -185,5 +185,7 @@ def wordpiece_files(tokenizer):
     names = ("pad", "unk", "cls", "sep", "mask")
     special = {f"{name}_token": text for name, text in zip(names, SPECIAL, strict=True)}
     config = {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": True, **settings, **special}
+    if broken := [text for text in tokenizer.vocabulary if "\n" in text or "\r" in text]:
+        raise ValueError(f"the token {broken[0]!r} has a line break, and vocab.txt a line for each token")
     vocabulary = "".join(f"{text}\n" for text in tokenizer.vocabulary)
     return {"vocab.txt": vocabulary.encode("utf-8"), "tokenizer_config.json": to_json(config)}

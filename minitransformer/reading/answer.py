@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..models import SpanFinder
 from ..tokenizers import framed
-from .batches import outputs, probabilities, whole
+from .batches import expect, outputs, probabilities, whole
 
 
 class Answer(NamedTuple):
@@ -27,6 +28,7 @@ def answer(model, p, tokenizer, question, text, *, stride=None, longest=30):
     stride: how many tokens windows have in common; None: what is too long is refused   longest: tokens of an answer
     ValueError for a text without a token, or one that does not fit.
     """
+    expect(model, SpanFinder)
     if longest < 1:
         raise ValueError(f"an answer of at most {longest} tokens is none")
     how = {"cut": None} if stride is None else {"cut": "second", "stride": stride}
@@ -62,6 +64,6 @@ def best_span(start, end, longest):
     if not len(start):
         return None
     i, j = np.arange(len(start))[:, None], np.arange(len(end))
-    both = np.where((i <= j) & (j < i + longest), start[:, None] + end, -np.inf)  # (T,T)
+    both = np.where((i <= j) & (j < i + min(longest, len(start))), start[:, None] + end, -np.inf)  # (T,T)
     i, j = np.unravel_index(both.argmax(), both.shape)
     return both[i, j], i, j

@@ -8,17 +8,29 @@ from ..tokenizers import batch_of, framed
 TOKENS = 2048  # at once, padding among them; a text that is longer goes alone
 
 
+def several(texts):
+    """The texts as a list. ValueError for a single one, of which each letter would be a text."""
+    if isinstance(texts, str):
+        raise ValueError("a list of texts is needed, not one text")
+    return list(texts)
+
+
+def expect(model, kind):
+    if not isinstance(model, kind):
+        raise ValueError(f"this takes a {kind.__name__}, not a {type(model).__name__}")
+
+
 def frames_of(model, tokenizer, texts, *, truncate=False, length=None):
     """[Framed] of texts, or of pairs of them. ValueError naming a text that is longer than `length` or the context."""
     length = model.body.context_length if length is None else min(length, model.body.context_length)
     frames = []
-    for number, text in enumerate(texts, 1):
+    for number, text in enumerate(several(texts), 1):
         pair = text if isinstance(text, tuple) else (text,)
         try:
             found = framed(tokenizer, *pair, length=length, cut="longer" if truncate else None)
         except ValueError as error:
             more = "" if truncate else "; what is cut off is lost, where that is allowed (truncate)"
-            raise ValueError(f"text {number} does not fit into the model's context: {error}{more}") from None
+            raise ValueError(f"text {number} is longer than the {length} tokens of the model: {error}{more}") from None
         frames += found
     return frames
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .batches import frames_of, outputs, whole
+from ..models import SentenceEncoder
+from .batches import expect, frames_of, outputs, whole
 
 
 def embed(model, p, tokenizer, texts, *, length=None, truncate=False):
@@ -11,6 +12,7 @@ def embed(model, p, tokenizer, texts, *, length=None, truncate=False):
     length: the most tokens that it is to read, where that is less than its context (`pretrained.length_of`)
     ValueError for a longer text, unless it may be cut (truncate), and where the model gave no numbers.
     """
+    expect(model, SentenceEncoder)
     frames = frames_of(model, tokenizer, texts, length=length, truncate=truncate)
     found = outputs(model, p, frames, tokenizer.pad, whole)
     vectors = np.array(found).reshape(len(found), model.body.d_model)

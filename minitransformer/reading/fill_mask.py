@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .batches import frames_of, outputs, probabilities
+from ..models import MaskedLanguageModel
+from .batches import expect, frames_of, outputs, probabilities
 
 
 def fill_mask(model, p, tokenizer, texts, *, top=5, truncate=False):
@@ -10,6 +11,7 @@ def fill_mask(model, p, tokenizer, texts, *, top=5, truncate=False):
 
     ValueError for a text without a mask.
     """
+    expect(model, MaskedLanguageModel)
     if top < 1:
         raise ValueError(f"of {top} tokens nothing is to be shown")
     frames = frames_of(model, tokenizer, texts, truncate=truncate)

@@ -7,7 +7,8 @@ label of its first piece.
 
 from typing import NamedTuple
 
-from .batches import frames_of, outputs, probabilities
+from ..models import TokenClassifier
+from .batches import expect, frames_of, outputs, probabilities, several
 
 BEGINS, GOES_ON = ("B", "S", "U"), ("I", "E", "L")
 
@@ -22,6 +23,10 @@ class Span(NamedTuple):
 
 def tag(model, p, tokenizer, labels, texts, *, outside="O", truncate=False):
     """model, a TokenClassifier   labels: by class   ->   for each text, [Span, ...] as they stand there"""
+    expect(model, TokenClassifier)
+    texts = several(texts)
+    if len(labels) != model.n_classes:
+        raise ValueError(f"{len(labels)} labels for {model.n_classes} classes")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("tags are of one text each, not of pairs")
     frames = frames_of(model, tokenizer, texts, truncate=truncate)

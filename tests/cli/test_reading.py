@@ -70,6 +70,7 @@ def test_classify(called, tmp_path):
     assert list(first["classes"]) == LABELS["classify"] and abs(sum(first["classes"].values()) - 1) < 1e-5
     assert first["class"] == max(first["classes"], key=first["classes"].get)
     assert called("classify", "the cat\tthe dog", "--pairs")[0]
+    assert "one half of text 1 is empty" in called("classify", "the cat\t", "--pairs", expected=1)[1]
     _, err = called("classify", "the cat", "--pairs", expected=1)
     assert "text 1 is not two texts with a tab between, but 1" in err
 
@@ -119,7 +120,7 @@ def test_embed(called, tmp_path):
         (["--file", "{tmp}/empty.txt"], "has no lines"),
         (["--file", "{tmp}/latin.txt"], "is not UTF-8"),
         (["[MASK]", " "], "text 2 is empty"),
-        (["[MASK] " + "cat " * 30], "does not fit into the model's context"),
+        (["[MASK] " + "cat " * 30], "is longer than the 16 tokens of the model"),
     ],
     ids=lambda each: str(each)[:30],
 )
@@ -128,7 +129,7 @@ def test_texts_that_are_none(command, arguments, message, called, tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"\xe9\n")
     _, err = called(command, *(each.replace("{tmp}", str(tmp_path)) for each in arguments), expected=1)
     assert message in err
-    if "fit" in message:
+    if "longer" in message:
         assert called(command, *arguments, "--truncate")[0]
 
 
@@ -160,9 +161,39 @@ def test_a_file_is_read_as_it_is(called, tmp_path):
 
 
 def test_lines_from_standard_input(called, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\nrome\n"))
+    def given(data):
+        monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii", errors="surrogateescape")
+        )
+
+    given("\ufeffthe café\r\nrome\n\n".encode())
     out, _ = called("classify", "--file", "-", "--json")
-    assert [row["text"] for row in objects(out)] == ["the cat", "rome"]
+    assert [row["text"] for row in objects(out)] == ["the café", "rome"]
+    given(b"\xe9\n")
+    assert "standard input is not UTF-8" in called("classify", "--file", "-", expected=1)[1]
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in called("classify", "--file", "-", expected=1)[1]
+
+
+@pytest.mark.parametrize(
+    "command, option", [("fill-mask", ["--top", "1"]), ("tag", ["--json"]), ("embed", ["--clusters", "2"])]
+)
+def test_options_may_stand_anywhere(command, option, called, tmp_path):
+    texts = ["the [MASK]", "rome"] if command != "fill-mask" else ["the [MASK]", "[MASK] cat"]
+    behind, _ = called(command, *texts, *option)
+    assert called(command, *option, *texts)[0] == behind
+    assert called(command, texts[0], *option, texts[1])[0] == behind
+    with pytest.raises(SystemExit):
+        main([command, str(tmp_path / command), "the [MASK]", "--nothing"])
+
+
+def test_a_table_that_nobody_could_read(called, tmp_path):
+    texts = ["cat"] * 41
+    _, err = called("embed", *texts, expected=1)
+    assert "a table of 41 texts" in err
+    out, _ = called("embed", *texts, "--out", str(tmp_path / "v.npy"))
+    assert out == f"{tmp_path / 'v.npy'}: 41 vectors of width {BODY.d_model}\n"
+    assert len(called("embed", *texts, "--clusters", "2")[0].splitlines()) == 42
 
 
 def test_what_a_terminal_could_not_bear_is_not_shown(called):

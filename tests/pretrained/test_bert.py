@@ -94,6 +94,14 @@ def test_a_folder_of_ours_is_no_published_one(tmp_path):
         load_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("token", ["a\nb", "x\r", "x\ry"])
+def test_a_token_that_would_break_its_line(token, rng, tmp_path):
+    tokenizer = WordPieceTokenizer([*TOKENIZER.vocabulary[:-1], token])
+    with pytest.raises(ValueError, match="has a line break"):
+        save_pretrained(tmp_path / "bert", MODELS[0], MODELS[0].init(rng), tokenizer)
+    assert not (tmp_path / "bert").exists()
+
+
 def test_a_bare_body_is_not_saved(rng, tmp_path):
     with pytest.raises(ValueError, match="a BERT has no published form here; there are: MaskedLanguageModel, "):
         save_pretrained(tmp_path / "bert", BODY, BODY.init(rng), TOKENIZER)
@@ -171,6 +179,11 @@ def test_a_tensor_twice(rng, tmp_path):
         ({"num_hidden_layers": 3}, "num_hidden_layers is 3, but there are tensors of 2 layers"),
         ({"num_hidden_layers": 10**9}, "tensors of 2 layers"),
         ({"intermediate_size": 11}, r"has shape \(10, 6\), expected \(11, 6\)"),
+        ({"intermediate_size": 10**11}, r"intermediate.dense.weight has shape \(10, 6\), expected \(10+, 6\)"),
+        ({"max_position_embeddings": 10**30}, r"position_embeddings.weight has shape"),
+        ({"type_vocab_size": 3}, r"token_type_embeddings.weight has shape"),
+        ({"layer_norm_eps": float("inf")}, "eps must be a number above 0, not inf"),
+        ({"attention_probs_dropout_prob": None}, "a dropout rate must be at least 0 and below 1, not None"),
         ({"vocab_size": 7}, "tokenizer has .* tokens, but the model's embedding 7"),
         ({"hidden_dropout_prob": "much"}, "config.json"),
         ({"attention_probs_dropout_prob": 1.0}, "below 1"),
@@ -278,6 +291,7 @@ def test_what_gives_no_class(more, message, rng, tmp_path):
         ([{"type": "a.b.Transformer", "path": ""}, {"type": "a.b.Dense", "path": "2_Dense"}], "go through Dense"),
         ([1], "is damaged"),
         ({"a": 1}, "is damaged"),
+        ({}, "is damaged"),
     ],
 )
 def test_vectors_that_go_through_more(modules, message, rng, tmp_path):
@@ -325,6 +339,8 @@ POOLINGS = [
     '{"pooling_mode_max_tokens": true}',
     '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}',
     '{"pooling_mode": "cls"}',
+    '{"pooling_mode_cls_token": "true"}',
+    '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": 1}',
     '{"word_embedding_dimension": 6}',
     "[]",
     "{",

@@ -199,7 +199,7 @@ def test_damaged_parameters_are_said(rng):
 def test_what_is_too_long_is_refused_or_cut(rng):
     model = TextClassifier(BODY, 2)
     p = model.init(rng)
-    with pytest.raises(ValueError, match="text 2 does not fit into the model's context: there are 20 tokens"):
+    with pytest.raises(ValueError, match="text 2 is longer than the 16 tokens of the model: there are 20 tokens"):
         classify(model, p, TOKENIZER, ["cat", "cat " * 20])
     long, cut = classify(model, p, TOKENIZER, ["cat " * 20, "cat " * 14], truncate=True)
     np.testing.assert_allclose(long, cut, rtol=1e-5)
@@ -211,6 +211,30 @@ def test_probabilities_are_the_softmax_of_the_logits(rng):
     (found,) = classify(model, p, TOKENIZER, ["cat dog"])
     ids = np.array([[TOKENIZER.first, id_of("cat"), id_of("dog"), TOKENIZER.separator]])
     np.testing.assert_allclose(found, softmax(model.forward(p, ids)[0])[0][0], rtol=1e-6)
+
+
+def test_texts_are_several(rng):
+    model = TokenClassifier(BODY, 4)
+    p = {"body": body(rng), "classifier": reads([["the"], ["ada"], ["love"], ["rome"]])}
+    asked = ["the cat", "ada"]
+    assert tag(model, p, TOKENIZER, LABELS, iter(asked)) == tag(model, p, TOKENIZER, LABELS, asked)
+    with pytest.raises(ValueError, match="a list of texts is needed, not one text"):
+        tag(model, p, TOKENIZER, LABELS, "the cat")
+    with pytest.raises(ValueError, match="a list of texts is needed, not one text"):
+        classify(TextClassifier(BODY), p, TOKENIZER, "the cat")
+    with pytest.raises(ValueError, match="3 labels for 4 classes"):
+        tag(model, p, TOKENIZER, LABELS[:3], asked)
+    with pytest.raises(ValueError, match="of one text each, not of pairs"):
+        tag(model, p, TOKENIZER, LABELS, [("the", "cat")])
+
+
+def test_each_asks_for_its_own_head(rng):
+    other = SpanFinder(BODY), SpanFinder(BODY).init(rng), TOKENIZER
+    for ask, more in ((classify, [["cat"]]), (fill_mask, [["[MASK]"]]), (embed, [["cat"]]), (tag, [["X"], ["cat"]])):
+        with pytest.raises(ValueError, match="this takes a .*, not a SpanFinder"):
+            ask(*other, *more)
+    with pytest.raises(ValueError, match="this takes a SpanFinder, not a TextClassifier"):
+        answer(TextClassifier(BODY), {}, TOKENIZER, "where?", "cat")
 
 
 def test_of_one_label_all_is_one_span(rng):
