@@ -15,7 +15,7 @@ from pathlib import Path
 from minitransformer.files import to_json, write_atomically
 
 from .compare import compare
-from .machine import machine, measured_floor
+from .machine import least_time, machine, measured_floor
 
 BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "block", "start")
 RESULTS = Path(__file__).parent / "results"
@@ -96,11 +96,6 @@ def table(size, rows, work, floor):
             f"{row['most'] * 1e3:.3f})  {numpy / row['median']:6.2f} x NumPy  {base / row['median']:5.0%} of the floor"
             f"  off {row['off']:.0e}  {row['peak'] / 2**20:8.1f} MB  {row['about']}"
         )
-
-
-def least_time(work, floor):
-    """Seconds that the work would take if the machine did nothing else, and that at its best."""
-    return max(work.get("flops", 0) / floor["flops"], work.get("bytes", 0) / floor["bytes"])
 
 
 def rate(work, floor):

@@ -80,3 +80,8 @@ def machine():
 
 if __name__ == "__main__":
     print(json.dumps(floor()))
+
+
+def least_time(work, floor):
+    """Seconds that the work would take if the machine did nothing else, and that at its best."""
+    return max(work.get("flops", 0) / floor["flops"], work.get("bytes", 0) / floor["bytes"])

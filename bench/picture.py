@@ -2,7 +2,7 @@
 
 import io
 
-from .__main__ import least_time
+from .machine import least_time
 
 COLORS = {
     "NumPy": "#9aa5b1",
