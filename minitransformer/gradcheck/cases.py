@@ -234,7 +234,7 @@ def _(draw):
 def _(draw):
     B, T, D = draw.sizes(3, least=2)
     mask = draw.rng.random((B, T)) < 0.6
-    mask[:, -1], mask[0] = True, False  # of the first, nothing counts
+    mask[:, -1:], mask[:1] = True, False  # of the first, nothing counts
     yield case(masked_mean, x=draw(B, T, D), static={"mask": mask})
 
 

@@ -44,7 +44,7 @@ HEADS = (
         "BertForMaskedLM",
         MaskedLanguageModel,
         {"cls.predictions.transform.dense": "transform", "cls.predictions.transform.LayerNorm": "norm"},
-        {"cls.predictions.bias": "bias"},
+        {"cls.predictions.bias": "table.bias"},
     ),
     Head("BertForSequenceClassification", TextClassifier, {"bert.pooler.dense": "pooler", "classifier": "classifier"}),
     Head("BertForTokenClassification", TokenClassifier, {"classifier": "classifier"}),

@@ -91,7 +91,7 @@ def dropped(model, h, key):
 def masked_language_model(model, p, h, mask, key):
     h = nn.functional.gelu(twin(ops.linear)(p["transform"], h))
     h = twin(ops.layer_norm)(p["norm"], h, eps=model.body.eps)
-    return h @ p["body"]["token"]["weight"].T + p["bias"]
+    return h @ p["body"]["token"]["weight"].T + p["table"]["bias"]
 
 
 def text_classifier(model, p, h, mask, key):

@@ -141,7 +141,7 @@ def test_names_as_the_first_files_have_them(rng, tmp_path):
         "cls.seq_relationship.weight": np.zeros((2, 6), "f"),
         "cls.seq_relationship.bias": np.zeros(2, "f"),
         "cls.predictions.decoder.weight": p["body"]["token"]["weight"].copy(),
-        "cls.predictions.decoder.bias": p["bias"].copy(),
+        "cls.predictions.decoder.bias": p["table"]["bias"].copy(),
     }
     save_file(old, path)
     change(tmp_path / "bert" / "config.json", architectures=["BertForPreTraining"])

@@ -24,7 +24,7 @@ def masked(rng, mask_says):
     return model, p | {
         "transform": {"weight": weight, "bias": zero},
         "norm": {"weight": np.ones(V, np.float32), "bias": zero},
-        "bias": zero,
+        "table": {"bias": zero},
     }
 
 

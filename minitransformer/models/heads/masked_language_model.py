@@ -28,7 +28,7 @@ class MaskedLanguageModel:
             "body": self.body.init(rng, dtype),
             "transform": affine(rng, D, D, dtype),
             "norm": norm(D, dtype),
-            "bias": np.zeros(self.body.vocab_size, dtype),
+            "table": {"bias": np.zeros(self.body.vocab_size, dtype)},  # its weight is the body's
         }
 
     def forward(self, p, ids, *, types=None, mask=None, key=None):
@@ -38,7 +38,7 @@ class MaskedLanguageModel:
         h, saved["transform"] = linear(p["transform"], h)
         h, saved["gelu"] = gelu(h)
         h, saved["norm"] = layer_norm(p["norm"], h, eps=self.body.eps)
-        table = {"weight": p["body"]["token"]["weight"], "bias": p["bias"]}
+        table = p["body"]["token"] | p["table"]
         logits, saved["table"] = linear(table, h)  # (B,T,V)
         return logits, saved
 
@@ -51,5 +51,5 @@ class MaskedLanguageModel:
         dh, g["transform"] = linear_backward(dh, saved["transform"])
         g["body"] = self.body.backward(dh, saved["body"])
         g["body"]["token"] = {"weight": g["body"]["token"]["weight"] + g_table["weight"]}  # used twice: add
-        g["bias"] = g_table["bias"]
+        g["table"] = {"bias": g_table["bias"]}
         return g
