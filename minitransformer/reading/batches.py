@@ -1,11 +1,15 @@
-"""Many texts through a model, some at a time: those of like length together, so that little is padding."""
+"""Many texts through a model, some at a time: those of like length together, so that little is padding.
+
+Several such batches are shared out over threads, as in training: each goes through the whole model on one.
+"""
 
 import numpy as np
 
 from ..ops import softmax
+from ..threads import available_cores, workers
 from ..tokenizers import batch_of, framed
 
-TOKENS = 2048  # at once, padding among them; a text that is longer goes alone
+TOKENS = 1024  # at once, padding among them; a text that is longer goes alone
 
 
 def several(texts):
@@ -40,23 +44,31 @@ def outputs(model, p, frames, pad, pick):
 
     What is picked is copied, so that no more of a batch stays in memory.
     """
-    found = [None] * len(frames)
-    for rows in batches([len(frame.ids) for frame in frames]):
+    found, portions = [None] * len(frames), batches([len(frame.ids) for frame in frames])
+
+    def read(rows):
         ids, types, mask = batch_of([frames[i] for i in rows], pad)
         y, _ = model.forward(p, ids, types=types, mask=mask)
         for i, row in zip(rows, y, strict=True):
             found[i] = np.array(pick(frames[i], row))
+
+    if len(portions) < 2:  # BLAS has all cores
+        for rows in portions:
+            read(rows)
+        return found
+    with workers(available_cores()) as map:
+        list(map(read, portions))
     return found
 
 
 def batches(lengths):
-    """[[number of a text, ...], ...]: shortest first, as many at once as TOKENS allows"""
+    """[[number of a text, ...], ...]: as many at once as TOKENS allows, and the longest first, so that none is last"""
     found = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         if not found or (len(found[-1]) + 1) * lengths[i] > TOKENS:
             found.append([])
         found[-1].append(i)
-    return found
+    return found[::-1]
 
 
 def whole(frame, row):
