@@ -6,6 +6,7 @@ The head follows from `architectures`; one can also ask for another one, and fin
 from typing import Any, NamedTuple
 
 from ..models import BERT, MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
+from .config import check_config
 from .names import Row
 
 MODELS = (MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier)
@@ -67,12 +68,7 @@ def head_of(model):
 
 def model_of(config, head=None):
     """The model that config.json describes, or that body under another head. ValueError for what we do not have."""
-    missing = [name for name in SIZES.values() if name not in config]
-    if missing:
-        raise ValueError(f"there is no {', '.join(missing)}")
-    for name, values in FIXED.items():
-        if config.get(name, values[0]) not in values:
-            raise ValueError(f"{name} is {config[name]!r}; what is here has {' or '.join(map(repr, values))}")
+    check_config(config, SIZES, FIXED)
     body = BERT(
         **{ours: config[theirs] for ours, theirs in SIZES.items()},
         dropout_rate=config.get("hidden_dropout_prob", 0.1),

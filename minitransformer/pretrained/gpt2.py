@@ -4,6 +4,7 @@ Its linear maps are stored (in, out), the other way round than everybody else's,
 """
 
 from ..models import GPT2
+from .config import check_config
 from .names import Row
 
 MODELS = (GPT2,)
@@ -30,12 +31,7 @@ def model_of(config, head=None):
     """The model that config.json describes. ValueError for what we do not have."""
     if head is not None:
         raise ValueError("it is a GPT-2, which writes; this asks for a model that reads, such as a BERT")
-    missing = [name for name in SIZES.values() if name not in config]
-    if missing:
-        raise ValueError(f"there is no {', '.join(missing)}")
-    for name, values in FIXED.items():
-        if config.get(name, values[0]) not in values:
-            raise ValueError(f"{name} is {config[name]!r}; what is here has {' or '.join(map(repr, values))}")
+    check_config(config, SIZES, FIXED)
     if config.get("n_inner") not in (None, 4 * config["n_embd"]):
         raise ValueError(f"n_inner is {config['n_inner']}; what is here has four times n_embd")
     return GPT2(**{ours: config[theirs] for ours, theirs in SIZES.items()}, dropout_rate=config.get("resid_pdrop", 0.1))

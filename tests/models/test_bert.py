@@ -61,7 +61,6 @@ def test_the_shape_of_what_a_head_says(model, shape, rng):
     assert y.shape == shape
     p = parameters(model, rng)
     g = model.backward(rng.normal(size=shape), model.forward(p, rng.integers(0, 13, (4, 7)))[1])
-    assert [path for path, _ in leaves(g)].sort() == [path for path, _ in leaves(p)].sort()
     assert {path: leaf.shape for path, leaf in leaves(g)} == {path: leaf.shape for path, leaf in leaves(p)}
 
 

@@ -18,13 +18,7 @@ from minitransformer.pretrained.tokenizers import read_bpe
 from minitransformer.training.losses import next_token_loss
 
 from .agreement import relative
-
-TEXTS = [
-    "The quick brown fox jumps over the lazy dog; it's 12 o'clock, they've said, and we'll see.",
-    "Der Fuchs läuft über die Straße, où l'été commence. ¿Dónde está el niño? Ελληνικά, русский язык, 中文字符, 日本語",
-    "עברית العربية हिन्दी ไทย 한국어 e\u0301 🐈‍⬛ 👩🏽‍🔬 \u200b \u00a0 ½ Ⅷ ²\t\r\n  \x00\x7f",
-] * 3
-FUZZ = 10_000  # strings
+from .texts import FUZZ, TEXTS, strings
 
 
 @pytest.fixture
@@ -93,23 +87,6 @@ def test_what_we_save_they_load(backend, published, tmp_path, rng):
     assert [row.tolist() for row in ours] == theirs.tolist()
     by_theirs = transformers.GPT2Tokenizer.from_pretrained(tmp_path / "ours")
     assert by_theirs("The quick fox")["input_ids"] == tokenizer.encode("The quick fox").tolist()
-
-
-def strings(rng, n):
-    """Of letters that were trained on, of all planes of Unicode, of marks that combine, emoji, CJK and controls."""
-    known = sorted(set("".join(TEXTS)))
-    ranges = [(0x20, 0x7F), (0x00, 0x20), (0x80, 0x250), (0x300, 0x370), (0x4E00, 0x9FFF), (0x1F300, 0x1FAFF)]
-    for _ in range(n):
-        length = int(rng.integers(0, 40))
-        kind = rng.integers(0, 3)
-        if kind == 0:
-            yield "".join(rng.choice(known, length))
-        elif kind == 1:
-            begin, end = ranges[rng.integers(0, len(ranges))]
-            yield "".join(map(chr, rng.integers(begin, end, length)))
-        else:
-            codes = rng.integers(0, 0x110000, length)
-            yield "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000)
 
 
 def test_the_same_ids_and_places_for_whatever_text(theirs, tmp_path, rng):

@@ -96,7 +96,7 @@ def test_training_finds_what_is_frequent():
     tokenizer = WordPieceTokenizer.train("low low lower newest newest newest", 25)
     assert tokenizer.vocabulary[: len(SPECIAL)] == list(SPECIAL)
     assert {"newest", "low"} <= set(tokenizer.vocabulary) and len(tokenizer.vocabulary) <= 25
-    assert pieces(tokenizer, "lowest") == ["low", "##est"] or pieces(tokenizer, "lowest")[0] == "low"
+    assert pieces(tokenizer, "low newest")[:2] == ["low", "newest"] and pieces(tokenizer, "lowest")[0] == "low"
     assert WordPieceTokenizer.train("low low lower newest newest newest", 25).vocabulary == tokenizer.vocabulary
     with pytest.raises(ValueError, match="vocab_size=7 has no room for the 1"):
         WordPieceTokenizer.train("many letters", 7)

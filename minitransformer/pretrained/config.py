@@ -1,0 +1,11 @@
+"""What config.json says, held to what there is here."""
+
+
+def check_config(config, sizes, fixed):
+    """ValueError where a size is missing (ours -> theirs), or a setting is not as it is here (theirs -> its values)."""
+    missing = [name for name in sizes.values() if name not in config]
+    if missing:
+        raise ValueError(f"there is no {', '.join(missing)}")
+    for name, values in fixed.items():
+        if config.get(name, values[0]) not in values:
+            raise ValueError(f"{name} is {config[name]!r}; what is here has {' or '.join(map(repr, values))}")
