@@ -2,8 +2,8 @@
 
 The reference writes scores and weights of every query and key to memory and reads them back six times. Here a tile of
 queries meets a tile of keys, small enough to stay in a core's cache, and whole tiles of what may not be seen are never
-computed, those above a causal mask's diagonal. The products are BLAS's, as they are everywhere; what stands between
-them is one pass over the tile.
+computed, those above a causal mask's diagonal. The products keep their sums in registers (attention_tiles.py); what
+stands between them is one pass over the tile.
 
 A tile lies in memory with a key to a row, and its queries side by side: what is added up and compared over the keys,
 each query for itself, is then done for all queries of a vector at once.
@@ -35,11 +35,24 @@ from ...ops.broadcasting import sum_to
 from ...ops.dropout import check_rate, limit_of
 from ...philox import identity
 from ...threads import helping, spread
+from .attention_tiles import (
+    add_over_keys,
+    add_over_keys_of_one,
+    add_over_queries,
+    from_rows,
+    keys_by_one_query,
+    keys_by_queries,
+    to_panels,
+    to_rows,
+    to_transposed,
+    whole,
+)
 from .compiled import compiled
 from .functions import exp_negative
 from .philox import draw_kept
+from .tile import ROWS, columns
 
-QUERIES, KEYS = 48, 512  # of a tile
+QUERIES, KEYS = 128, 96  # of a tile, made whole tiles of registers
 MANY = 1 << 15  # scores that are worth another worker's start
 
 
@@ -72,35 +85,45 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
 def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, lse):
     """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
-    (tile_T, tile_S), dtype = tile, q.dtype
-    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
-    room = np.empty(tile_T * tile_S, dtype)  # for a tile, whatever its size
-    total_room, product_room = np.empty(tile_T * K, dtype), np.empty(tile_T * K, dtype)
+    dtype, width = q.dtype, columns(q)
+    tile_T, tile_S, wide = size_of(tile[0], T, width), size_of(tile[1], S, ROWS), whole(K, width)
+    keys, values = np.zeros((whole(S, ROWS), K), dtype), np.zeros((wide // width, S, width), dtype)
+    queries = np.empty((tile_T // width, K, width), dtype)
+    room = np.zeros(tile_S * tile_T + ROWS, dtype)  # for a tile, whatever its size
+    total = np.empty((whole(tile_T, ROWS), wide), dtype)
     m, l, rescale = np.empty(tile_T, dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
     kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
-        gather(k, b, g, 1.0, keys)
-        gather(v, b, g, 1.0, values)
+        to_rows(k, b, g, keys)
+        to_panels(v, b, g, 1.0, values)
         for h in range(g * R, (g + 1) * R):
-            gather(q, b, h, scale, queries)
             for t in range(0, T, tile_T):
                 n = min(tile_T, T - t)
-                m[:], l[:], total_room[:] = -np.inf, 0, 0
-                total, product = total_room[: n * K].reshape(n, K), product_room[: n * K].reshape(n, K)
+                N = 1 if T == 1 else whole(n, width)  # queries that fill registers up are 0 and find no reader
+                m[:], l[:], total[:] = -np.inf, 0, 0
+                if T > 1:
+                    to_transposed(q, b, h, t, n, scale, queries)
                 if key.size:
                     draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
-                for j in range(0, seen_of(t + n, T, S, causal), tile_S):
-                    J = min(tile_S, seen_of(t + n, T, S, causal) - j)
-                    p = room[: J * n].reshape(J, n)
-                    np.dot(keys[j : j + J], queries[t : t + n].T, p)
-                    add_bias_and_mask(p, bias, mask, causal, b, h, t, j, S - T)
-                    online_softmax(p, m[:n], l[:n], rescale[:n])
+                seen = seen_of(t + n, T, S, causal)
+                for j in range(0, seen, tile_S):
+                    J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
+                    p = room[: J * N].reshape(J, N)
+                    if T > 1:
+                        keys_by_queries(keys[j:], queries, p, behind)
+                    else:
+                        keys_by_one_query(keys[j:], q[b, 0, h], scale, p)
+                    add_bias_and_mask(p, bias, mask, causal, b, h, t, n, j, S - T)
+                    online_softmax(p, m[:N], l[:N], rescale[:N])
                     if key.size:
                         drop(p, kept[:n], j, rate)
-                    np.dot(p.T, values[j : j + J], product)
-                    rescale_and_add(total, rescale[:n], product)
-                finish(total, m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
+                    multiply_rows(total[:N], rescale[:N])
+                    if T > 1:
+                        add_over_keys(p, values, j, total, behind)
+                    else:
+                        add_over_keys_of_one(p, values, j, total)
+                finish(total[:n, :K], m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
 
 
 def attention_backward(dy, saved):
@@ -126,52 +149,57 @@ def backward_heads(
 ):
     """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
-    (tile_T, tile_S), dtype = tile, q.dtype
-    queries, keys, values = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
-    dqueries, dkeys, dvalues = np.empty((T, K), dtype), np.empty((S, K), dtype), np.empty((S, K), dtype)
-    dy_head, delta, shift = np.empty((T, K), dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
-    room, droom = np.empty(tile_T * tile_S, dtype), np.empty(tile_T * tile_S, dtype)
-    product_room = np.empty(max(tile_T, tile_S) * K, dtype)
+    dtype, width = q.dtype, columns(q)
+    tile_T, tile_S, wide = size_of(tile[0], T, width), size_of(tile[1], S, ROWS), whole(K, width)
+    key_rows, keys = np.zeros((whole(S, ROWS), K), dtype), np.zeros((wide // width, S, width), dtype)
+    value_rows = np.zeros_like(key_rows)
+    all_queries = np.zeros((wide // width, whole(T, width), width), dtype)
+    all_dy, queries = np.zeros_like(all_queries), np.empty((tile_T // width, K, width), dtype)
+    dy_tile, dkeys = np.empty_like(queries), np.empty((whole(S, ROWS), wide), dtype)
+    dvalues = np.empty_like(dkeys)
+    dqueries = np.empty((whole(tile_T, ROWS), wide), dtype)
+    delta, shift = np.empty(tile_T, dtype), np.empty(tile_T, dtype)
+    room, droom = np.zeros(tile_S * tile_T + ROWS, dtype), np.zeros(tile_S * tile_T + ROWS, dtype)
     kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
-        gather(k, b, g, 1.0, keys)
-        gather(v, b, g, 1.0, values)
+        to_rows(k, b, g, key_rows)
+        to_rows(v, b, g, value_rows)
+        to_panels(k, b, g, 1.0, keys)
         dkeys[:], dvalues[:] = 0, 0
         for h in range(g * R, (g + 1) * R):  # heads that share a key: add
-            gather(q, b, h, scale, queries)
-            gather(dy, b, h, 1.0, dy_head)
-            dqueries[:] = 0
+            to_panels(q, b, h, scale, all_queries)
+            to_panels(dy, b, h, 1.0, all_dy)
             for t in range(0, T, tile_T):
                 n = min(tile_T, T - t)
-                q_rows, dy_rows = queries[t : t + n], dy_head[t : t + n]
-                row_delta(dy_rows, y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
+                N = whole(n, width)  # queries that fill registers up are 0, and so is what is felt of them
+                dqueries[:] = 0
+                row_delta(dy[b, t : t + n, h], y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
+                to_transposed(q, b, h, t, n, scale, queries)
+                to_transposed(dy, b, h, t, n, 1.0, dy_tile)
                 if key.size:
                     draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
-                for j in range(0, seen_of(t + n, T, S, causal), tile_S):
-                    J = min(tile_S, seen_of(t + n, T, S, causal) - j)
-                    s, dw = room[: J * n].reshape(J, n), droom[: J * n].reshape(J, n)
-                    by_key, by_query = product_room[: J * K].reshape(J, K), product_room[: n * K].reshape(n, K)
-                    np.dot(keys[j : j + J], q_rows.T, s)  # once more, as in the forward
-                    add_bias_and_mask(s, bias, mask, causal, b, h, t, j, S - T)
-                    np.dot(values[j : j + J], dy_rows.T, dw)  # y = dropout(w) v
+                seen = min(whole(seen_of(t + n, T, S, causal), ROWS), S)  # whole strips of keys: they are added to
+                for j in range(0, seen, tile_S):
+                    J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
+                    s, dw = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)
+                    keys_by_queries(key_rows[j:], queries, s, behind)  # once more, as in the forward
+                    add_bias_and_mask(s, bias, mask, causal, b, h, t, n, j, S - T)
+                    keys_by_queries(value_rows[j:], dy_tile, dw, S if dbias.size else behind)  # y = dropout(w) v
                     if key.size:
                         drop(dw, kept[:n], j, rate)
-                    softmax_backward(s, dw, shift[:n], delta[:n])
+                    softmax_backward(s, dw, shift[:N], delta[:N])
                     w, ds = s, dw  # which have become these, in place
                     if key.size:
                         drop(w, kept[:n], j, rate)
-                    np.dot(w, dy_rows, by_key)  # y = dropout(w) v
-                    add(dvalues[j : j + J], by_key)
-                    np.dot(ds, q_rows, by_key)  # s = (q/√K) kᵀ
-                    add(dkeys[j : j + J], by_key)
-                    np.dot(ds.T, keys[j : j + J], by_query)  # s = (q/√K) kᵀ
-                    add(dqueries[t : t + n], by_query)
+                    add_over_queries(w, n, all_dy, t, dvalues, j, behind)  # y = dropout(w) v
+                    add_over_queries(ds, n, all_queries, t, dkeys, j, behind)  # s = (q/√K) kᵀ
+                    add_over_keys(ds, keys, j, dqueries, behind)  # s = (q/√K) kᵀ
                     if dbias.size:
-                        add_to_bias(dbias[b, h], ds, t, j)  # s = ... + bias
-            scatter(dqueries, scale, dq, b, h)
-        scatter(dkeys, 1.0, dk, b, g)
-        scatter(dvalues, 1.0, dv, b, g)
+                        add_to_bias(dbias[b, h], ds, n, t, j)  # s = ... + bias
+                from_rows(dqueries, scale, dq[b, t : t + n, h])
+        from_rows(dkeys, 1.0, dk[b, :, g])
+        from_rows(dvalues, 1.0, dv[b, :, g])
 
 
 # -------------------------------------------------------------------------------------- the softmax, a tile at a time
@@ -201,10 +229,10 @@ def online_softmax(s, m, l, rescale):
 
 
 @compiled
-def rescale_and_add(total, rescale, product):
+def multiply_rows(total, factor):
     for a in range(total.shape[0]):
         for i in range(total.shape[1]):
-            total[a, i] = total[a, i] * rescale[a] + product[a, i]
+            total[a, i] *= factor[a]
 
 
 @compiled
@@ -228,8 +256,9 @@ def softmax_backward(s, dw, shift, delta):
 
 @compiled(sums=True)
 def row_delta(dy, y, lse, delta, shift):
-    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen"""
+    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen or no query is"""
     real = y.dtype.type
+    delta[:], shift[:] = 0, np.inf
     for a in range(y.shape[0]):
         total = real(0)
         for i in range(y.shape[1]):
@@ -242,9 +271,9 @@ def row_delta(dy, y, lse, delta, shift):
 
 
 @compiled
-def add_bias_and_mask(s, bias, mask, causal, b, h, t, j, ahead):
-    """Add the bias to a tile s (keys from j on, queries from t on), and write -∞ where a query may not attend."""
-    J, n = s.shape
+def add_bias_and_mask(s, bias, mask, causal, b, h, t, n, j, ahead):
+    """Add the bias to a tile s (keys from j on, n queries from t on), and write -∞ where a query may not attend."""
+    J, N = s.shape
     if bias.size:
         here = bias[within(b, bias.shape[0]), within(h, bias.shape[1])]
         for a in range(n):
@@ -260,15 +289,21 @@ def add_bias_and_mask(s, bias, mask, causal, b, h, t, j, ahead):
                     s[c, a] = -np.inf
     if causal:
         for c in range(max(t + ahead - j + 1, 0), J):  # the first query sees the keys up to its own position
-            s[c, : min(j + c - ahead - t, n)] = -np.inf
+            s[c, : min(j + c - ahead - t, N)] = -np.inf
 
 
 @compiled
-def add_to_bias(dbias, ds, t, j):
-    for a in range(ds.shape[1]):
+def add_to_bias(dbias, ds, n, t, j):
+    for a in range(n):
         row = dbias[within(t + a, dbias.shape[0])]
         for c in range(ds.shape[0]):
             row[within(j + c, row.size)] += ds[c, a]
+
+
+@register_jitable
+def size_of(tile, n, registers):
+    """A side of a tile: no more than there is, and whole tiles of registers"""
+    return whole(max(min(tile, n), 1), registers)
 
 
 @register_jitable
@@ -297,31 +332,6 @@ def parts(n, n_scores):
     return [slice(i * n // many, (i + 1) * n // many) for i in range(many)]
 
 
-@compiled
-def gather(x, b, h, scale, out):
-    """out (T, K) = scale x[b, :, h]"""
-    scale = x.dtype.type(scale)
-    for t in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            out[t, i] = scale * x[b, t, h, i]
-
-
-@compiled
-def scatter(x, scale, out, b, h):
-    """out[b, :, h] = scale x (T, K)"""
-    scale = x.dtype.type(scale)
-    for t in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            out[b, t, h, i] = scale * x[t, i]
-
-
-@compiled
-def add(total, more):
-    for t in range(total.shape[0]):
-        for i in range(total.shape[1]):
-            total[t, i] += more[t, i]
-
-
 # ---------------------------------------------------------------------------------------------------- what is dropped
 
 
@@ -330,7 +340,7 @@ def drop(w, kept, j, rate):
     """w (keys from j on, queries) becomes w / (1 - rate) where it is kept, and 0 elsewhere"""
     share = w.dtype.type(1 - rate)
     for c in range(w.shape[0]):
-        for a in range(w.shape[1]):
+        for a in range(kept.shape[0]):
             w[c, a] = w[c, a] / share if kept[a, j + c] else w.dtype.type(0)
 
 

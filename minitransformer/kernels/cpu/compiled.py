@@ -1,7 +1,6 @@
 """How kernels are compiled: by Numba, once for a processor, and kept on disk.
 
-A kernel runs without Python's lock and on one thread (BLAS's products in attention too, while there are `workers`). It
-is the batch that is spread over threads (threads.py):
+A kernel runs without Python's lock and on one thread. It is the batch that is spread over threads (threads.py):
 kernels that brought threads of their own would fight with BLAS's for the same cores, and lose ten times what they win.
 
 Numba looks at the file of a kernel alone to see whether what it kept still holds, though functions of other files are
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
-import scipy.linalg  # noqa: F401  whose BLAS the products of kernels are: loaded now, so that its threads can be counted
 from numba.core import event
 
 SUMS = {"reassoc", "contract", "nsz"}  # what a sum needs to be vectorised, and a product to join it; NaN and ∞ stay

@@ -1,8 +1,8 @@
 """The linear map as a kernel: the products are NumPy's BLAS's, and one pass adds the bias, or sums its gradient.
 
-Numba's products are SciPy's BLAS. Two of them at work in turn drive each other's packed matrices out of the cache, so
-the large products of a model are all one library's. Nor is there anything to win where there is one row, while a text
-is written token by token: then every weight is read for one multiplication, memory sets the pace, and BLAS keeps it.
+Products of a linear map are large, and there BLAS is as fast as tiles of our own (tile.py) are, which attention has for
+its small ones. Nor is there anything to win where there is one row, while a text is written token by token: then every
+weight is read for one multiplication, memory sets the pace, and BLAS keeps it.
 
 forward     y_ne = Σ_d W_ed x_nd + b_e        for every e
 

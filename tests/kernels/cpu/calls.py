@@ -231,7 +231,7 @@ def _(pick, draw):
 def _(pick, draw):
     B, G, K = lengths(pick, 3, (2, 3, 1, 4, 5))
     B, R = pick(one_of(B, B, 0), "B"), pick(one_of(1, 2, 3), "query heads to a key head")
-    (T,), (S,) = lengths(pick, 1, (4, 1, 3, 10, 18)), lengths(pick, 1, (2, 5, 9, 16, 17, 19))
+    (T,), (S,) = lengths(pick, 1, (4, 1, 3, 10, 18, 35)), lengths(pick, 1, (2, 5, 9, 16, 17, 27))
     H = G * R
     given = {"q": 2 * draw(B, H, T, K), "k": draw(B, G, S, K), "v": draw(B, G, S, K), "bias": None}
     settings = {"causal": pick(st.booleans(), "causal")}

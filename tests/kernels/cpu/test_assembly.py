@@ -24,6 +24,8 @@ import minitransformer.kernels.cpu as package
 from minitransformer import ops
 from minitransformer.convention import THINGS
 from minitransformer.gradcheck import Draw, draw_cases
+from minitransformer.kernels.cpu.tile import ROWS
+from minitransformer.kernels.cpu.tile import VECTORS as VECTORS_OF_A_ROW
 from minitransformer.trees import tree_map
 
 from .calls import KERNELS
@@ -36,12 +38,16 @@ ONE_BY_ONE = {  # what does not vectorise, and why not
 OVER_TILES = {  # whose loops are such: what happens in a tile is called
     "attention.forward_heads",
     "attention.backward_heads",
+    *(PRODUCTS := [f"attention_tiles.{name}" for name in ("keys_by_queries", "add_over_keys", "add_over_queries")]),
     "philox.draw_kept",
 }
 VECTORS = {  # by processor: the widest registers, arithmetic on them, and the rounding down that exp begins with
     "x86_64": (r"%[yz]mm", r"v(?:add|sub|mul|div|max|sqrt|fn?m(?:add|sub)\d+)p[sd]", r"v(?:round|rndscale)ps"),
     "arm64": (r"\.(?:4s|2d)", r"f(?:add|sub|mul|div|max\w*|sqrt|ml[as])", r"frintm"),
 }
+MULTIPLY_ADDS = {"x86_64": r"vfmadd\d+ps", "arm64": r"fmla"}
+STACK = {"x86_64": r"%rsp", "arm64": r"\[sp"}
+COPIES, COPYING = {"attention_tiles.to_rows"}, {"x86_64": r"vmovup[sd]", "arm64": r"(?:ld|st)[rp]"}
 WHOLE_NUMBERS = {"philox.words", "philox.compare"}
 ON_WHOLE_NUMBERS = {"x86_64": r"vp(?:muludq|cmp\w+|maxud|minud)", "arm64": r"(?:umull2?|cmh[is])"}
 SCALAR_CALLS = r"(?:^|[\s$*@])_?((?:exp|exp2|expm1|tanh|pow|erf)f?)\b"
@@ -157,8 +163,8 @@ def packed(assembly, operations):
 def test_every_loop_is_vectorised(name):
     llvm, assembly = anew(name)
     assert vectorised_loops(name, llvm) >= innermost_loops(name) > 0
-    arithmetic = ON_WHOLE_NUMBERS[machine()] if name in WHOLE_NUMBERS else VECTORS[machine()][1]
-    assert packed(assembly, arithmetic), (
+    work = ON_WHOLE_NUMBERS[machine()] if name in WHOLE_NUMBERS else VECTORS[machine()][1]
+    assert packed(assembly, COPYING[machine()] if name in COPIES else work), (
         f"{name}: no arithmetic on {VECTORS[machine()][0]}; does this processor have AVX?"
     )
 
@@ -169,6 +175,17 @@ def test_the_whole_width_of_the_registers_is_used(name):
     wide = llvm.get_host_cpu_features().get("avx512f") and "NUMBA_CPU_FEATURES" not in os.environ
     found = [line for line in packed(anew(name)[1], VECTORS[machine()][1]) if "%zmm" in line]
     assert bool(found) == bool(wide)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_the_sums_of_a_product_stay_in_registers(name):
+    """A step has a multiply-add of whole vectors for each sum, and no vector is put aside meanwhile, on the stack."""
+    blocks = re.split(r"^\.?L\w+:", anew(name)[1], flags=re.MULTILINE)
+    steps = [block for block in blocks if packed(block, MULTIPLY_ADDS[machine()])]
+    assert steps
+    for step in steps:
+        assert len(packed(step, MULTIPLY_ADDS[machine()])) == ROWS * VECTORS_OF_A_ROW
+        assert not [line for line in packed(step, r"\w+") if re.search(STACK[machine()], line)]
 
 
 def uses_exp(name):

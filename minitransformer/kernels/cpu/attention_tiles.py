@@ -1,0 +1,130 @@
+"""The five products of attention, a tile of registers at a time, and how what they read is laid out for that.
+
+A tile (tile.py) takes its first factor from rows or columns as they lie; the second must stand in panels as wide as a
+tile of registers. Of a head there are then, at most, three layouts of the same numbers:
+
+    rows          (T, K)                    keys or values, as the first factor
+    panels        (K/width, T, width)       keys, values, queries or dy, as the second: some of K for every t
+    transposed    (T/width, K, width)       queries of a tile, or their dy, as the second: some of them for every i of K
+
+Where K, the queries or the keys end within a tile, zeros fill it up, and what they make is never read.
+
+The products are, for a tile of keys c and queries a:
+
+    keys_by_queries    s_ca = Σ_i k_ci q_ai              and dw from values and dy
+    add_over_keys      y_ai += Σ_c p_ca v_ci             and dq from ds and keys
+    add_over_queries   dv_ci += Σ_a p_ca dy_ai           and dk from ds and queries
+
+With a causal mask, query a of the tile sees the keys c ≤ a + behind. Tiles of registers of which nothing is seen are
+not computed, and a sum ends, or begins, where what is seen does; what is not seen there is 0.
+"""
+
+import numpy as np
+from numba.extending import register_jitable
+
+from .compiled import compiled
+from .tile import ROWS, multiply_tile, place
+
+
+@register_jitable
+def whole(n, size):
+    """n, or the next larger multiple of size"""
+    return (n + size - 1) // size * size
+
+
+@compiled
+def keys_by_queries(rows, transposed, tile, behind):
+    """tile (J, N) = rows (J or more, K) times transposed (panel, K, width)"""
+    (J, N), (_, K, width) = tile.shape, transposed.shape
+    zero = np.zeros(width, tile.dtype)
+    for c in range(0, J, ROWS):
+        for a in range(0, N, width):
+            if c <= a + width + ROWS + behind:  # or no strip of ROWS queries that reaches into this panel reads it
+                keys, queries, s = place(rows, c * K), place(transposed, a * K), place(tile, c * N + a)
+                multiply_tile(keys, K, 1, queries, place(zero, 0), 0, s, N, K)
+
+
+@compiled
+def add_over_keys(tile, panels, j, total, behind):
+    """total (N, K) += tileᵀ (N, J) times panels (panel, S, width) from j on"""
+    (J, N), (n_panels, S, width), wide = tile.shape, panels.shape, total.shape[1]
+    for a in range(0, N, ROWS):
+        seen = min(J, a + ROWS + behind)
+        for p in range(n_panels):
+            sums = place(total, a * wide + p * width)
+            multiply_tile(place(tile, a), 1, N, place(panels, (p * S + j) * width), sums, wide, sums, wide, seen)
+
+
+@compiled
+def add_over_queries(tile, n, panels, t, total, j, behind):
+    """total (S, K) from j on += tile (J, the first n of N) times panels (panel, T, width) from t on"""
+    (J, N), (n_panels, T, width), wide = tile.shape, panels.shape, total.shape[1]
+    for c in range(0, J, ROWS):
+        first = min(max(0, c - behind), n)
+        for p in range(n_panels):
+            sums, queries = place(total, (j + c) * wide + p * width), place(panels, (p * T + t + first) * width)
+            multiply_tile(place(tile, c * N + first), N, 1, queries, sums, wide, sums, wide, n - first)
+
+
+# ---------------------------------------------------------- the same for a single query, as when a text is written
+
+
+@compiled(sums=True)
+def keys_by_one_query(rows, query, scale, tile):
+    """tile (J, 1) = scale rows (J or more, K) query (K)"""
+    for c in range(tile.shape[0]):
+        total = tile.dtype.type(0)
+        for i in range(query.size):
+            total += rows[c, i] * query[i]
+        tile[c, 0] = total * tile.dtype.type(scale)
+
+
+@compiled
+def add_over_keys_of_one(tile, panels, j, total):
+    """total (1, K) += tileᵀ (1, J) times panels (panel, S, width) from j on"""
+    (n_panels, _, width) = panels.shape
+    for p in range(n_panels):
+        sums = total[0, p * width : (p + 1) * width]
+        for c in range(tile.shape[0]):
+            for i in range(width):
+                sums[i] += tile[c, 0] * panels[p, j + c, i]
+
+
+# -------------------------------------------------------------- from a head (T, K), which is x[b, :, h], and back to it
+
+
+@compiled
+def to_rows(x, b, h, rows):
+    for t in range(x.shape[1]):
+        for i in range(x.shape[3]):
+            rows[t, i] = x[b, t, h, i]
+
+
+@compiled
+def to_panels(x, b, h, scale, panels):
+    scale, width = x.dtype.type(scale), panels.shape[2]
+    for p in range(panels.shape[0]):
+        for t in range(x.shape[1]):
+            for i in range(min(width, x.shape[3] - p * width)):
+                panels[p, t, i] = scale * x[b, t, h, p * width + i]
+
+
+@compiled
+def to_transposed(x, b, h, t, n, scale, transposed):
+    """n queries from t on, and zeros to the end of the last panel they reach into"""
+    scale, width = x.dtype.type(scale), transposed.shape[2]
+    for p in range(whole(n, width) // width):
+        panel, here = transposed[p], min(width, n - p * width)
+        for a in range(here):
+            for i in range(x.shape[3]):
+                panel[i, a] = scale * x[b, t + p * width + a, h, i]
+        panel[:, here:] = 0
+
+
+@compiled
+def from_rows(rows, scale, x):
+    """x (T, K) = scale rows (T or more, K or more)"""
+    scale = x.dtype.type(scale)
+    for t in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            x[t, i] = scale * rows[t, i]
