@@ -11,7 +11,7 @@ BACKEND = "cpu"
 
 
 def arguments(parser):
-    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2")
+    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2 or LLaMA")
     parser.add_argument("--prompt", metavar="TEXT", help="what the text begins with (default: a line break)")
     parser.add_argument("--tokens", type=int, default=200, metavar="N", help="how many to add (default: %(default)s)")
     how = parser.add_mutually_exclusive_group()
@@ -35,7 +35,7 @@ def run(args):
     import sys
 
     from ..decoding import generate, kept_when_full, text_pieces, until, window_start
-    from ..pretrained import END_OF_TEXT, load_model
+    from ..pretrained import load_model
 
     model, p, tokenizer = load_model(args.folder)
     if not hasattr(model, "context_length"):
@@ -55,9 +55,8 @@ def run(args):
         seed=args.seed,
         cached=not args.no_cache,
     )
-    if END_OF_TEXT in tokenizer.tokens:  # with which a published model says that it is done
-        end = tokenizer.tokens.index(END_OF_TEXT)
-        new_ids = itertools.takewhile(lambda id: id != end, new_ids)
+    if tokenizer.end is not None:  # with which a published model says that it is done
+        new_ids = itertools.takewhile(lambda id: id != tokenizer.end, new_ids)
     pieces = text_pieces(tokenizer, new_ids)
     if args.stop is not None:
         pieces = until(pieces, args.stop)
@@ -76,7 +75,9 @@ def run(args):
 
 
 def prompt_ids(tokenizer, prompt):
-    """ids (T) of the prompt, or of a line break where none was given"""
+    """ids (T) of the prompt, or a line break where none was given; behind what its texts begin with, if anything"""
+    if tokenizer.begin is not None:
+        return [tokenizer.begin, *tokenizer.encode(prompt or "")]
     if prompt is not None:
         return tokenizer.encode(prompt)
     try:

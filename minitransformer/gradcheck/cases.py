@@ -10,6 +10,8 @@ import numpy as np
 
 from ..blocks import (
     feed_forward,
+    gated_feed_forward,
+    llama_layer,
     multi_head_attention,
     post_norm_decoder_layer,
     post_norm_layer,
@@ -22,6 +24,7 @@ from ..convention import THINGS, Saved
 from ..models import (
     BERT,
     GPT2,
+    LLaMA,
     MaskedLanguageModel,
     PreNormTransformer,
     SentenceEncoder,
@@ -44,6 +47,7 @@ from ..ops import (
     masked_mean,
     relu,
     rms_norm,
+    rotary,
     silu,
     sinusoidal_positions,
     softmax,
@@ -156,6 +160,9 @@ class Draw:
 
     def feed_forward(self, width, inner):
         return {"up": self.linear(inner, width), "down": self.linear(width, inner)}
+
+    def gated_feed_forward(self, width, inner):
+        return {"gate": self.linear(inner, width)} | self.feed_forward(width, inner)
 
     def layer(self, width, inner):
         return {
@@ -292,6 +299,14 @@ def _(draw):
     )
 
 
+@cases_of(rotary)
+def _(draw):
+    B, H, T, half = draw.sizes(4)
+    x, turns = draw(B, H, T, 2 * half), np.abs(draw(half))
+    yield case(rotary, x=x, static={"frequencies": turns})
+    yield case(rotary, x=x, static={"frequencies": turns, "positions": draw.ids(50, B, T), "pairing": "neighbours"})
+
+
 # ---------------------------------------------------------------------------------------------------------- blocks
 
 
@@ -300,6 +315,14 @@ def _(draw):
     B, T, D, F = draw.sizes(4)
     yield case(feed_forward, p=draw.feed_forward(D, F), x=draw(B, T, D), static={"activation": gelu_tanh})
     yield case(feed_forward, p=draw.feed_forward(D, F), x=draw(B, T, D), static={"activation": silu})
+
+
+@cases_of(gated_feed_forward)
+def _(draw):
+    B, T, D, F = draw.sizes(4)
+    yield case(gated_feed_forward, p=draw.gated_feed_forward(D, F), x=draw(B, T, D), static={"activation": silu})
+    p = {name: {"weight": each["weight"]} for name, each in draw.gated_feed_forward(D, F).items()}
+    yield case(gated_feed_forward, p=p, x=draw(B, T, D), static={"activation": gelu_tanh})
 
 
 KEY_BIAS = (
@@ -319,6 +342,29 @@ def _(draw):
     static = {"n_heads": 4, "n_kv_heads": 2, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
     x, memory, bias = draw(B, T, 4 * K), draw(B, T, 4 * K), draw(1, 4, T, T)
     yield case(multi_head_attention, p=p, x=x, memory=memory, bias=bias, zero=zero, effort=effort, static=static)
+    turns = {"rotary": {"frequencies": np.abs(draw(K)), "positions": draw.ids(9, T)}}
+    p, x = draw.attention(4 * K, n_heads=2), draw(B, T, 4 * K)
+    p["k"], p["v"] = draw.linear(4 * K, 4 * K), draw.linear(4 * K, 4 * K)
+    static = {"n_heads": 2, "causal": True} | turns  # of which the bias of the keys is felt: it is turned by position
+    yield case(multi_head_attention, p=p, x=x, memory=x + draw(B, T, 4 * K), bias=None, effort=effort, static=static)
+
+
+@cases_of(llama_layer)
+def _(draw):
+    B, T, half, F = draw.sizes(4, least=2)
+    D = 4 * half + 1  # no multiple of what its heads have together
+    p = {
+        "norm1": {"weight": draw.norm(D)["weight"]},
+        "attention": {
+            name: {"weight": draw(out, inp) / np.sqrt(inp)}
+            for name, out, inp in (("q", 8 * half, D), ("k", 4 * half, D), ("v", 4 * half, D), ("out", D, 8 * half))
+        },
+        "norm2": {"weight": draw.norm(D)["weight"]},
+        "feed_forward": {name: {"weight": w["weight"]} for name, w in draw.gated_feed_forward(D, F).items()},
+    }
+    rotary = {"frequencies": np.abs(draw(half)), "positions": draw.ids(9, B, T), "pairing": "neighbours"}
+    static = {"n_heads": 4, "n_kv_heads": 2, "rotary": rotary, "mask": draw.padding(B, T)}
+    yield case(llama_layer, p=p, x=draw(B, T, D), effort=(3, 2), static=static)
 
 
 def layer_cases(draw, layer):
@@ -415,6 +461,26 @@ def _(draw):
     yield case(model, p=p, ids=draw.ids(model.vocab_size, 3, T), zero=zero, effort=(1, 1), static=static)
 
 
+def tiny_llama(draw, **more):
+    V, C, F = draw.sizes(3, least=4)
+    sizes = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 6, "d_head": 4, "d_ff": F}
+    model = LLaMA(vocab_size=V, context_length=C, **sizes, **more)
+    return model, draw.perturbed(model.init(draw.rng, np.float64))
+
+
+@cases_of(LLaMA)
+def _(draw):
+    model, p = tiny_llama(draw)
+    yield case(model, p=p, ids=draw.ids(model.vocab_size, 3, model.context_length - 1), effort=(2, 2))
+    scaling = {"kind": "llama3", "factor": 8.0, "low": 1.0, "high": 4.0, "context": 16}
+    more = {"tied": True, "recompute": True, "pairing": "neighbours", "rotary_scaling": scaling}
+    model, p = tiny_llama(draw, **more)
+    T = model.context_length - 1
+    mask = draw.padding(3, T)
+    static = {"mask": mask, "positions": np.maximum(mask[:, 0, 0].cumsum(1) - 1, 0)}
+    yield case(model, p=p, ids=draw.ids(model.vocab_size, 3, T), effort=(1, 1), static=static)
+
+
 @cases_of(next_token_loss)
 def _(draw):
     model, p, zero = tiny_gpt2(draw)
@@ -490,6 +556,9 @@ def _(draw):
     targets[0, :2] = -100
     loss = fused_next_token_loss(model, label_smoothing=0.1)
     yield case(loss, p=p, ids=ids, targets=targets, zero=zero, effort=(1, 2), static={"key": draw.key()})
+    model, p = tiny_llama(draw)
+    ids, targets = draw.ids(model.vocab_size, 2, 4), draw.ids(model.vocab_size, 2, 4)
+    yield case(fused_next_token_loss(model), p=p, ids=ids, targets=targets, effort=(1, 2))
 
 
 @cases_of(translation_loss)

@@ -1,4 +1,4 @@
-"""Parameters as BERT and what stands on it begin: normal with deviation 0.02, biases 0, norms that change nothing."""
+"""Parameters as BERT and LLaMA begin: normal with deviation 0.02, biases 0, norms that change nothing."""
 
 import numpy as np
 
@@ -13,3 +13,7 @@ def affine(rng, out, inp, dtype):
 
 def norm(width, dtype):
     return {"weight": np.ones(width, dtype), "bias": np.zeros(width, dtype)}
+
+
+def scale(width, dtype):
+    return {"weight": np.ones(width, dtype)}

@@ -20,6 +20,7 @@ from .positions import (
 )
 from .relu import relu, relu_backward
 from .rms_norm import rms_norm, rms_norm_backward
+from .rotary import rotary, rotary_backward
 from .silu import silu, silu_backward
 from .softmax import softmax, softmax_backward
 from .tanh import tanh, tanh_backward

@@ -9,17 +9,16 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
-from ..tokenizers import BPETokenizer
+from ..tokenizers import WordPieceTokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
-from . import bert, gpt2
+from . import bert, gpt2, llama
 from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
 POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
-ARCHITECTURES = {"bert": bert, "gpt2": gpt2}  # by config.json's model_type
-END_OF_TEXT = b"<|endoftext|>"
+ARCHITECTURES = {"bert": bert, "gpt2": gpt2, "llama": llama}  # by config.json's model_type
 
 
 class Pretrained(NamedTuple):
@@ -186,10 +185,10 @@ def shapes_of(model, dtype):
 
 def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
-    if not isinstance(tokenizer, BPETokenizer):
+    if isinstance(tokenizer, WordPieceTokenizer):
         return {"pad_token_id": tokenizer.pad}
-    end = tokenizer.tokens.index(END_OF_TEXT) if END_OF_TEXT in tokenizer.tokens else None
-    return {"bos_token_id": end, "eos_token_id": end}
+    begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
+    return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
 
 def save_pretrained(folder, model, p, tokenizer, labels=None):

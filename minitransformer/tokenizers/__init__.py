@@ -6,10 +6,17 @@ from ..files import to_json, write_atomically
 from .bpe import BPETokenizer
 from .char import CharTokenizer
 from .framing import Framed, batch_of, framed
+from .sentencepiece import SentencePieceTokenizer
 from .wordpiece import WordPieceTokenizer
 
-WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
-TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, WordPieceTokenizer)}
+WRITING = (
+    CharTokenizer.name,
+    BPETokenizer.name,
+    SentencePieceTokenizer.name,
+)  # from whose ids a text comes back as it was: for models that write
+TOKENIZERS = {
+    tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, SentencePieceTokenizer, WordPieceTokenizer)
+}
 
 
 def tokenizer_json(tokenizer):

@@ -38,6 +38,8 @@ from .merging import Pairs, frequent_pairs
 from .pretokens import split
 from .tokenizer import Tokenizer, field
 
+END_OF_TEXT = b"<|endoftext|>"  # GPT-2's; a tokenizer that was trained here has none
+
 
 class BPETokenizer(Tokenizer):
     """tokens: [bytes], by id; merges: [(left id, right id)], by rank.
@@ -57,6 +59,7 @@ class BPETokenizer(Tokenizer):
         if missing := [byte for byte in range(256) if bytes([byte]) not in ids]:
             raise ValueError(f"{len(missing)} of the 256 bytes are no tokens, {missing[0]} the first of them")
         self.byte_ids = [ids[bytes([byte])] for byte in range(256)]
+        self.end = ids.get(END_OF_TEXT)
         self.merges, self.merged = merges, []  # merged: by rank, the id of what the merge makes
         for rank, (left, right) in enumerate(merges):
             if not (0 <= left < len(tokens) and 0 <= right < len(tokens) and tokens[left] + tokens[right] in ids):

@@ -14,6 +14,8 @@ class Tokenizer:
     to_json     what `from_json`, a classmethod, makes the same tokenizer of; `from_json` raises ValueError if it cannot
     """
 
+    begin = end = None  # the ids of what a text that is to be gone on with begins with, and of what ends one
+
     def __init__(self, tokens):
         self.tokens = tokens  # [bytes], by id
 

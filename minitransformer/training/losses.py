@@ -4,6 +4,7 @@ loss, saved = thing(p, batch...)        g = thing.backward(1.0, saved)
 """
 
 from ..convention import registered
+from ..models.tied import add_head
 from ..ops import (
     counted_targets,
     cross_entropy,
@@ -45,7 +46,7 @@ class next_token_loss:
 
 @registered("loss")
 class fused_next_token_loss(next_token_loss):
-    """fused_next_token_loss(model): the same number, for a model whose head is its token embedding.
+    """fused_next_token_loss(model): the same number, for a model whose head is a linear map without a bias.
 
     The kernel of `linear_cross_entropy` never has all the logits of a large vocabulary; the reference does.
 
@@ -62,9 +63,7 @@ class fused_next_token_loss(next_token_loss):
 
     def backward(self, dloss, saved):
         dh, g_head = linear_cross_entropy_backward(dloss, saved["head"])
-        g = self.model.hidden_backward(dh, saved["hidden"])
-        g[self.model.head]["weight"] += g_head["weight"]  # the token embedding, used twice: add
-        return g
+        return add_head(self.model.hidden_backward(dh, saved["hidden"]), self.model.head, g_head)
 
 
 @registered("loss")

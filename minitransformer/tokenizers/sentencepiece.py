@@ -1,0 +1,146 @@
+"""Byte-pair encoding of characters, with bytes to fall back on, as SentencePiece has it (Kudo & Richardson 2018).
+
+A space is a character like any other, written ▁, and one more stands before the text, so that its first word is the
+same token as elsewhere. Merges are learnt and done as in bpe.py, but of characters. What is no token is written as its
+UTF-8 bytes, 256 tokens of their own, so that there is nothing that cannot be encoded; they take no part in merges.
+LLaMA and LLaMA 2 have this tokenizer.
+
+>>> tokenizer = SentencePieceTokenizer.train("tell tell tell hot hot", vocab_size=272)
+>>> [tokenizer.pieces[id] for id in tokenizer.encode("tell hotel ☕")]
+['▁tell', '▁ho', 'tel', '▁', '<0xE2>', '<0x98>', '<0x95>']
+
+The first tokens are special: <unk>, <s>, with which a text begins, and </s>, with which it ends. In a text they are
+letters and signs like any others, whatever they look like: nobody ends a text by writing so.
+"""
+
+import heapq
+from collections import Counter
+
+import numpy as np
+
+from .merging import Pairs, frequent_pairs
+from .tokenizer import Tokenizer, field
+
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
+UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """pieces: [text], by id, with ▁ for a space; merges: [(left id, right id)], by rank.
+
+    always: whether a space is put before a text that begins with one, too
+    The 256 bytes, <s> and </s> must be pieces, and so must what each merge makes, or it is a ValueError.
+    """
+
+    name = "sentencepiece"
+
+    def __init__(self, pieces, merges, always=True):
+        self.pieces, self.merges, self.always = pieces, merges, always
+        self.ids = {piece: id for id, piece in enumerate(pieces)}
+        if len(self.ids) < len(pieces):
+            raise ValueError("a piece comes twice in the vocabulary")
+        if missing := [piece for piece in (BEGIN, END, *BYTES) if piece not in self.ids]:
+            raise ValueError(f"{missing[0]} is no piece of the vocabulary, and {len(missing) - 1} others are none")
+        self.begin, self.end = self.ids[BEGIN], self.ids[END]
+        self.byte_ids = [self.ids[piece] for piece in BYTES]
+        whole = dict(zip(self.byte_ids, range(256)))
+        super().__init__(
+            [
+                bytes([whole[id]]) if id in whole else piece.replace(SPACE, " ").encode("utf-8", "surrogatepass")
+                for id, piece in enumerate(pieces)
+            ]
+        )
+        self.merged = []  # by rank, the id of what the merge makes
+        for rank, (left, right) in enumerate(merges):
+            if not (0 <= left < len(pieces) and 0 <= right < len(pieces) and pieces[left] + pieces[right] in self.ids):
+                raise ValueError(f"merge {rank}, of the ids {left} and {right}, does not make a piece")
+            self.merged.append(self.ids[pieces[left] + pieces[right]])
+        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
+        if len(self.ranks) < len(merges):
+            raise ValueError("a pair is merged twice")
+
+    @classmethod
+    def train(cls, text, vocab_size):
+        """A tokenizer of the special pieces, the bytes, the characters of the text, and merges up to vocab_size."""
+        text = SPACE + text.replace(" ", SPACE)
+        words = Counter(word for word in split_before_spaces(text))
+        pieces = [UNKNOWN, BEGIN, END, *BYTES, *sorted(set(text))]
+        if vocab_size < len(pieces):
+            raise ValueError(f"vocab_size={vocab_size} has no room for {len(pieces)} bytes, characters and signs")
+        ids = {piece: id for id, piece in enumerate(pieces)}
+        pairs = Pairs(([ids[character] for character in word], times) for word, times in words.items())
+        merges = list(frequent_pairs(pairs, len(pieces), vocab_size))
+        for left, right in merges:
+            pieces.append(pieces[left] + pieces[right])
+        return cls(pieces, merges)
+
+    def encode(self, text):
+        """text   ->   ids (T) int64, without <s> before them. ValueError for half a surrogate pair."""
+        return self.encode_with_offsets(text)[0]
+
+    def encode_with_offsets(self, text):
+        """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends
+
+        The space that is put before the text has no place of its own; a byte has that of its whole character.
+        """
+        ids, places = [], []  # of characters, or of the bytes of one
+        before = " " if text and (self.always or text[0] != " ") else ""
+        for place, character in enumerate(before + text, -len(before)):
+            piece = SPACE if character == " " else character
+            if piece in self.ids:
+                ids.append(self.ids[piece])
+                places.append(place)
+            else:
+                found = [self.byte_ids[byte] for byte in character.encode("utf-8")]
+                ids += found
+                places += [place] * len(found)
+        merged = self.merge(ids)
+        begin, offsets = 0, np.zeros((len(merged), 2), np.int64)
+        for token, n in enumerate(self.lengths(merged)):
+            offsets[token] = max(places[begin], 0), places[begin + n - 1] + 1
+            begin += n
+        return np.array(merged, np.int64), offsets
+
+    def lengths(self, ids):
+        """Of how many characters, or bytes, each token was made."""
+        whole = set(self.byte_ids)
+        return [1 if id in whole else len(self.pieces[id]) for id in ids]
+
+    def merge(self, ids):
+        """ids of characters   ->   [ids], merged lowest rank first"""
+        pairs = Pairs([(ids, 1)])
+        heap = [self.ranks[pair] for pair in pairs.counts if pair in self.ranks]
+        heapq.heapify(heap)
+        while heap:
+            rank = heapq.heappop(heap)
+            for new in pairs.merge(self.merges[rank], self.merged[rank]):
+                if new in self.ranks:
+                    heapq.heappush(heap, self.ranks[new])
+        return pairs.sequence()
+
+    def decode(self, ids):
+        """ids, a sequence of integers   ->   text, without the space that was put before it
+
+        U+FFFD stands where bytes are not UTF-8. ValueError for ids outside the vocabulary.
+        """
+        return super().decode(ids).removeprefix(" ")
+
+    def to_json(self):
+        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always}
+
+    @classmethod
+    def from_json(cls, data):
+        pieces, merges, always = field(data, "pieces", list), field(data, "merges", list), field(data, "always", bool)
+        if not all(isinstance(piece, str) for piece in pieces):
+            raise ValueError("its 'pieces' are not all strings")
+        for merge in merges:
+            if not (isinstance(merge, list) and len(merge) == 2 and all(isinstance(id, int) for id in merge)):
+                raise ValueError(f"its 'merges' are not all pairs of ids: {merge!r}")
+        return cls(pieces, [tuple(merge) for merge in merges], always)
+
+
+def split_before_spaces(text):
+    """text with ▁ for spaces   ->   its words, each with the ▁ before it"""
+    begins = [0, *(i for i in range(1, len(text)) if text[i] == SPACE), len(text)]
+    return [text[begin:end] for begin, end in zip(begins, begins[1:]) if begin < end]
