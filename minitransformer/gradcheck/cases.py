@@ -463,7 +463,7 @@ def _(draw):
 
 def tiny_llama(draw, **more):
     V, C, F = draw.sizes(3, least=4)
-    sizes = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 6, "d_head": 4, "d_ff": F}
+    sizes = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 12, "d_head": 4, "d_ff": F}
     model = LLaMA(vocab_size=V, context_length=C, **sizes, **more)
     return model, draw.perturbed(model.init(draw.rng, np.float64))
 

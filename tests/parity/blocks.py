@@ -20,11 +20,39 @@ def _(p, x, *, activation):
     return twin(ops.linear)(p["down"], h)
 
 
+@twin_of(blocks.gated_feed_forward)
+def _(p, x, *, activation):
+    h = twin(activation)(twin(ops.linear)(p["gate"], x)) * twin(ops.linear)(p["up"], x)
+    return twin(ops.linear)(p["down"], h)
+
+
+@twin_of(blocks.llama_layer)
+def _(p, x, *, n_heads, n_kv_heads, rotary, mask=None, eps=1e-6, key=None):
+    h = twin(ops.rms_norm)(p["norm1"], x, eps=eps)
+    how = {"n_heads": n_heads, "n_kv_heads": n_kv_heads, "rotary": rotary, "mask": mask, "causal": True}
+    x = x + twin(blocks.multi_head_attention)(p["attention"], h, h, **how)
+    h = twin(ops.rms_norm)(p["norm2"], x, eps=eps)
+    return x + twin(blocks.gated_feed_forward)(p["feed_forward"], h, activation=ops.silu)
+
+
 @twin_of(blocks.multi_head_attention)
-def _(p, x, memory, bias=None, *, n_heads, n_kv_heads=None, mask=None, causal=False, dropout_rate=0.0, key=None):
+def _(
+    p,
+    x,
+    memory,
+    bias=None,
+    *,
+    n_heads,
+    n_kv_heads=None,
+    mask=None,
+    causal=False,
+    rotary=None,
+    dropout_rate=0.0,
+    key=None,
+):
     n_kv_heads = n_kv_heads or n_heads
     handed = mask_for_module(x, memory, mask, causal, n_heads, bias)
-    if n_kv_heads == n_heads and key is None and handed is not None:
+    if n_kv_heads == n_heads and key is None and handed is not None and rotary is None:
         module = nn.MultiheadAttention(
             x.shape[-1], n_heads, kdim=memory.shape[-1], vdim=memory.shape[-1], batch_first=True
         )
@@ -33,6 +61,8 @@ def _(p, x, memory, bias=None, *, n_heads, n_kv_heads=None, mask=None, causal=Fa
     q, k, v = (
         part.unflatten(-1, (n, -1)).transpose(1, 2) for part, n in ((q, n_heads), (k, n_kv_heads), (v, n_kv_heads))
     )
+    if rotary is not None:
+        q, k = (twin(ops.rotary)(part, **rotary) for part in (q, k))
     h = twin(ops.attention)(q, k, v, bias, mask=mask, causal=causal, dropout_rate=dropout_rate, key=key)
     return twin(ops.linear)(p["out"], h.transpose(1, 2).flatten(2))
 

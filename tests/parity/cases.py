@@ -20,6 +20,7 @@ from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
 from minitransformer.models import (
     BERT,
     GPT2,
+    LLaMA,
     MaskedLanguageModel,
     PreNormTransformer,
     SentenceEncoder,
@@ -256,6 +257,33 @@ def _(draw, _):
         model, p = gpt2(draw, **more)
         yield case(model, p=p, ids=draw.ids(13, 4, T), zero=GPT2_ZERO)
     yield case(model, p=p, ids=draw.ids(13, 4, 7), zero=GPT2_ZERO, static={"positions": draw.ids(11, 4, 7)})
+
+
+def llama(draw, **more):
+    """A LLaMA whose sizes are all distinct, and parameters away from where they start."""
+    sizes = {"n_layers": 3, "n_heads": 6, "n_kv_heads": 2, "d_model": 12, "d_head": 4, "d_ff": 7}
+    model = LLaMA(vocab_size=13, context_length=11, **sizes, **more)
+    return model, draw.perturbed(model.init(draw.rng, np.float64))
+
+
+LLAMA3 = {"kind": "llama3", "factor": 8.0, "low": 1.0, "high": 4.0, "context": 60}  # so that it bends between the two
+
+
+@more_of(LLaMA)
+def _(draw, _):
+    for T, more in (
+        (7, {}),
+        (11, {"tied": True, "pairing": "neighbours"}),
+        (1, {}),
+        (9, {"rotary_scaling": LLAMA3, "rotary_base": 50.0, "recompute": True}),
+        (9, {"rotary_scaling": {"kind": "linear", "factor": 3.0}, "eps": 1e-3}),
+    ):
+        model, p = llama(draw, **more)
+        yield case(model, p=p, ids=draw.ids(13, 4, T))
+    model, p = llama(draw)
+    yield case(
+        model, p=p, ids=draw.ids(13, 4, 7), static={"positions": draw.rng.permuted(np.tile(np.arange(7), (4, 1)))}
+    )
 
 
 @more_of(next_token_loss, fused_next_token_loss)

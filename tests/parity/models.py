@@ -12,6 +12,7 @@ from minitransformer.convention import fold
 from minitransformer.training.losses import fused_next_token_loss, next_token_loss, translation_loss
 
 from .blocks import layer_names
+from .llama import llama_names, published_llama
 from .twins import call, twin, twin_of
 
 
@@ -85,6 +86,20 @@ def _(model):
             attention_dropout_rate=model.dropout_rate,
         )
         return twin(ops.linear)(p["token"], twin(ops.layer_norm)(p["norm"], h))
+
+    return forward
+
+
+@twin_of(models.LLaMA)
+def _(model):
+    def forward(p, ids, *, positions=None, mask=None, key=None):
+        """With a mask, the operations' twins: what the published one says of padding is not compared here."""
+        if mask is None:
+            how = {"position_ids": positions, "attention_mask": torch.ones_like(ids)}
+            return call(published_llama(model), llama_names(model, p), ids, **how).logits
+        h = twin(ops.embedding)(p["token"], ids)
+        h = twin(model.layers)(p["layers"], h, mask=mask, **model.heads(positions))
+        return twin(ops.linear)(p[model.head], twin(ops.rms_norm)(p["norm"], h, eps=model.eps))
 
     return forward
 

@@ -128,6 +128,18 @@ def _(p, x, *, positions=None):
     return x + F.embedding(positions, p["weight"])
 
 
+@twin_of(ops.rotary)
+def _(x, *, frequencies, positions=None, pairing="halves"):
+    """Points of the plane as complex numbers, and a turn as a product with one of length 1."""
+    positions = torch.arange(x.shape[-2]) if positions is None else torch.as_tensor(positions)
+    angles = positions.double()[..., None] * torch.as_tensor(frequencies)
+    angles = angles[:, None] if angles.ndim == 3 else angles
+    points = x.unflatten(-1, (2, -1) if pairing == "halves" else (-1, 2))
+    axis = -2 if pairing == "halves" else -1
+    turned = torch.complex(*points.unbind(axis)) * torch.polar(torch.ones_like(angles), angles)
+    return torch.stack([turned.real, turned.imag], axis).flatten(-2)
+
+
 @twin_of(ops.adamw)
 def _(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
     """One step of torch.optim.AdamW that has done t - 1 steps before."""
