@@ -82,11 +82,11 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends
 
-        The space that is put before the text has no place of its own; a byte has that of its whole character.
+        The space that is put before the text has the place of what it is put before, a byte that of its character.
         """
         ids, places = [], []  # of characters, or of the bytes of one
-        before = " " if text and (self.always or text[0] != " ") else ""
-        for place, character in enumerate(before + text, -len(before)):
+        before = [(0, " ")] if text and (self.always or text[0] != " ") else []
+        for place, character in [*before, *enumerate(text)]:
             piece = SPACE if character == " " else character
             if piece in self.ids:
                 ids.append(self.ids[piece])
@@ -98,7 +98,7 @@ class SentencePieceTokenizer(Tokenizer):
         merged = self.merge(ids)
         begin, offsets = 0, np.zeros((len(merged), 2), np.int64)
         for token, n in enumerate(self.lengths(merged)):
-            offsets[token] = max(places[begin], 0), places[begin + n - 1] + 1
+            offsets[token] = places[begin], places[begin + n - 1] + 1
             begin += n
         return np.array(merged, np.int64), offsets
 

@@ -1,0 +1,164 @@
+"""Published LLaMA folders beside transformers: the same logits, the same gradients, and folders that it reads.
+
+And the tokenizer beside the `tokenizers` library, trained there on mixed scripts: the same ids and places for any text.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from minitransformer.convention import use_backend
+from minitransformer.decoding import decode
+from minitransformer.pretrained import load_pretrained, save_pretrained
+from minitransformer.pretrained.llama import table
+from minitransformer.pretrained.names import tensors_of
+from minitransformer.pretrained.tokenizers import read_tokenizer, tokenizer_files
+from minitransformer.tokenizers import SentencePieceTokenizer
+from minitransformer.tokenizers.sentencepiece import BYTES
+from minitransformer.training.losses import next_token_loss
+
+from .agreement import relative
+from .llama import InFloat64
+from .texts import FUZZ, TEXTS, strings
+
+SPECIAL = ["<unk>", "<s>", "</s>"]
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 50.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 60,
+}
+
+
+def trained(spaces="normalizer"):
+    """That library's tokenizer as LLaMA 2 has it, or with its spaces before words as newer files have them."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    if spaces == "normalizer":
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        in_words = pre_tokenizers.Split("▁", "merged_with_next")
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme=spaces, split=False)
+        in_words = pre_tokenizers.Metaspace("▁", prepend_scheme=spaces, split=True)
+    after = json.loads(tokenizer.to_str())["pre_tokenizer"]
+    tokenizer.pre_tokenizer = in_words  # merges are learnt within words, and done across them
+    trainer = trainers.BpeTrainer(vocab_size=560, special_tokens=[*SPECIAL, *BYTES], show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    data = json.loads(tokenizer.to_str()) | {"pre_tokenizer": after}
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in SPECIAL]
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    strip = decoders.Strip(" ", 1, 0)
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), strip])
+    return tokenizer
+
+
+@pytest.fixture(params=[{}, {"rope_parameters": LLAMA3, "tie_word_embeddings": True}], ids=["LLaMA", "Llama 3.1"])
+def published(request, tmp_path, rng):
+    """A folder as transformers writes it, of a small model with random weights and odd sizes, and the model."""
+    folder, theirs = tmp_path / "llama", trained()
+    config = transformers.LlamaConfig(
+        vocab_size=theirs.get_vocab_size(),
+        max_position_embeddings=23,
+        hidden_size=30,
+        intermediate_size=41,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=4,
+        **request.param,
+    )
+    torch.manual_seed(int(rng.integers(2**31)))
+    model = transformers.LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    theirs.save(str(folder / "tokenizer.json"))
+    return folder, model
+
+
+def test_the_same_logits_and_gradients(published, rng):
+    folder, module = published
+    module = module.double()
+    module.model.rotary_emb = InFloat64(module.config)
+    for layer in module.model.layers:
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            setattr(layer, name, in_float64(getattr(layer, name)))
+    module.model.norm = in_float64(module.model.norm)
+    model, p, _, _ = load_pretrained(folder, np.float64)
+    ids, targets = rng.integers(0, model.vocab_size, (2, 3, 17))
+    logits, _ = model.forward(p, ids)
+    expected = module(torch.tensor(ids)).logits
+    assert relative(logits, expected.detach().numpy()) < 1e-9
+    torch.nn.functional.cross_entropy(expected.flatten(0, 1), torch.tensor(targets).flatten()).backward()
+    _, saved = (loss := next_token_loss(model))(p, ids, targets)
+    found = tensors_of(loss.backward(1.0, saved), table(model))
+    named = dict(module.named_parameters())
+    assert named.keys() == found.keys()
+    for name, parameter in named.items():
+        assert relative(found[name], parameter.grad.numpy()) < 1e-9, name
+
+
+def in_float64(norm):
+    """PyTorch's norm with these parameters: that of transformers is in float32 whatever the model is in."""
+    new = torch.nn.RMSNorm(len(norm.weight), eps=norm.variance_epsilon)
+    new.weight = norm.weight
+    return new
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_what_we_save_they_load(backend, published, tmp_path, rng):
+    """Also after a change of ours: the same logits, to float32 rounding, and the same text, token for token."""
+    folder, _ = published
+    model, p, tokenizer, _ = load_pretrained(folder)
+    p["layers"][1]["attention"]["k"]["weight"] += 0.1 * rng.normal(size=(8, 30)).astype(np.float32)
+    save_pretrained(tmp_path / "ours", model, p, tokenizer)
+    module = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "ours").eval()
+    ids = rng.integers(0, model.vocab_size, (2, 9))
+    use_backend(backend)
+    logits, _ = model.forward(p, ids)
+    with torch.no_grad():
+        expected = module(torch.tensor(ids)).logits.numpy()
+        theirs = module.generate(
+            torch.tensor(ids),
+            attention_mask=torch.ones(2, 9, dtype=torch.long),
+            max_new_tokens=10,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )[:, 9:]
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+    ours = decode(model, p, model.start(p, 2), ids, max_tokens=10)
+    assert [row.tolist() for row in ours] == theirs.tolist()
+    by_theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    for text in ("The quick fox  über ☕", "", " a\n"):
+        assert by_theirs(text)["input_ids"] == [tokenizer.begin, *tokenizer.encode(text)]
+
+
+@pytest.mark.parametrize("spaces", ["normalizer", "first", "always"])
+def test_the_same_ids_and_places_for_whatever_text(spaces, tmp_path, rng):
+    theirs = trained(spaces)
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    ours = read_tokenizer(tmp_path, "llama")
+    assert ours.always == (spaces == "normalizer")
+    for text in [*TEXTS, *strings(rng, FUZZ)]:
+        (ids, offsets), expected = ours.encode_with_offsets(text), theirs.encode(text, add_special_tokens=False)
+        assert ids.tolist() == expected.ids, ascii(text)
+        assert offsets.tolist() == [list(place) for place in expected.offsets], ascii(text)
+        assert ours.decode(ids) == theirs.decode(expected.ids, skip_special_tokens=False), ascii(text)
+
+
+def test_what_is_trained_here_they_read(tmp_path, rng):
+    ours = SentencePieceTokenizer.train(" ".join(TEXTS), 520)
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_files(ours)["tokenizer.json"])
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in [*TEXTS, *strings(rng, 500)]:
+        assert theirs.encode(text).ids == [ours.begin, *ours.encode(text)], ascii(text)
+    again = read_tokenizer(tmp_path, "llama")
+    assert (again.pieces, again.merges, again.always) == (ours.pieces, ours.merges, ours.always)
