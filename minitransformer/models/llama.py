@@ -94,7 +94,7 @@ class LLaMA:
     def heads(self, positions=None):
         """What every layer is told of its heads and of where its rows stand."""
         turns = frequencies(self.d_head, self.rotary_base, self.rotary_scaling)
-        rotary = {"frequencies": turns, "positions": positions, "pairing": self.pairing}
+        rotary = {"frequencies": tuple(turns.tolist()), "positions": positions, "pairing": self.pairing}
         return {"n_heads": self.n_heads, "n_kv_heads": self.n_kv_heads, "rotary": rotary, "eps": self.eps}
 
     def forward(self, p, ids, *, positions=None, mask=None, key=None):

@@ -206,7 +206,7 @@ NORMALIZER = {  # a space before the text, and ▁ for every one
 }
 METASPACE = {"type": "Metaspace", "replacement": SPACE, "split": False}  # the same, unless a space is there already
 SENTENCEPIECE = {"unk_token": UNKNOWN, "byte_fallback": True, "continuing_subword_prefix": None}
-SENTENCEPIECE |= {"end_of_word_suffix": None, "ignore_merges": False, "dropout": None}
+SENTENCEPIECE |= {"end_of_word_suffix": None, "dropout": None}
 
 
 def read_sentencepiece(folder):
@@ -218,10 +218,12 @@ def read_sentencepiece(folder):
     data = read_json(path)
     try:
         model, added = data["model"], {token["content"]: token["id"] for token in data.get("added_tokens") or []}
-        wrong = {name: model.get(name) for name, value in SENTENCEPIECE.items() if model.get(name, value) != value}
-        if model.get("type", "BPE") != "BPE" or not model.get("byte_fallback") or wrong:
-            what = f"{model.get('type', 'BPE')}, {wrong or 'without bytes to fall back on'}"
-            raise ValueError(f"it is not byte-pair encoding of characters as LLaMA and LLaMA 2 have it ({shown(what)})")
+        wrong = {name: model.get(name) for name, value in SENTENCEPIECE.items() if model.get(name) != value}
+        if (kind := model.get("type", "BPE")) != "BPE" or wrong:
+            what = shown(f"{kind}, {wrong}")
+            raise ValueError(f"it is not byte-pair encoding of characters as LLaMA and LLaMA 2 have it: {what}")
+        if model.get("ignore_merges"):
+            raise ValueError("a piece that is in the vocabulary is taken whole, and here merges make it")
         always = puts_space_before(data.get("normalizer"), data.get("pre_tokenizer"))
         vocab = model["vocab"] | added
         if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):

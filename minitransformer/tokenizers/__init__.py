@@ -9,11 +9,7 @@ from .framing import Framed, batch_of, framed
 from .sentencepiece import SentencePieceTokenizer
 from .wordpiece import WordPieceTokenizer
 
-WRITING = (
-    CharTokenizer.name,
-    BPETokenizer.name,
-    SentencePieceTokenizer.name,
-)  # from whose ids a text comes back as it was: for models that write
+WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
 TOKENIZERS = {
     tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, SentencePieceTokenizer, WordPieceTokenizer)
 }

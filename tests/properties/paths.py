@@ -22,7 +22,7 @@ from minitransformer.blocks import (
     stack,
 )
 from minitransformer.gradcheck import Draw
-from minitransformer.models import GPT2
+from minitransformer.models import GPT2, LLaMA
 from minitransformer.ops import attention, gelu_tanh
 
 VOCAB, WIDTH, HEADS = 11, 16, 8  # with eight heads, dropout practically never drops a weight in all of them
@@ -76,8 +76,8 @@ def row_by_row(model, p, key, ids):
     return np.concatenate([model.forward(p, row[None])[0] for row in ids])
 
 
-def model_paths(model):
-    """Every way through a model of ids whose configuration says `dropout_rate` and `recompute`."""
+def model_paths(model, drops=True):
+    """Every way through a model of ids whose configuration says `recompute`; drops: whether it has a dropout rate."""
 
     def path(way, model=model, **true):
         def make(rng):
@@ -88,8 +88,8 @@ def model_paths(model):
 
     name = type(model).__name__
     return {
-        f"{name} training": path(training, random=True),
-        f"{name} training, recomputed": path(training, replace(model, recompute=True), random=True),
+        f"{name} training": path(training, random=drops),
+        f"{name} training, recomputed": path(training, replace(model, recompute=True), random=drops),
         f"{name} evaluation": path(evaluation),
         f"{name} evaluation, row by row": path(row_by_row, masks=False),
         f"{name} decoding, one by one": path(one_by_one, masks=False),
@@ -174,6 +174,9 @@ def draw_attention(draw):
 
 PATHS = {
     **model_paths(GPT2(VOCAB, context_length=12, n_layers=2, n_heads=HEADS, d_model=WIDTH, dropout_rate=0.1)),
+    **model_paths(
+        LLaMA(VOCAB, 12, n_layers=2, n_heads=HEADS, n_kv_heads=2, d_model=WIDTH, d_head=4, d_ff=7), drops=False
+    ),
     **block_paths("attention", heads_of_x, lambda draw: {}),
     **block_paths("multi-head attention", self_attention, draw_attention),
     **block_paths("grouped heads", two_groups, lambda draw: draw.attention(WIDTH, HEADS, 2)),

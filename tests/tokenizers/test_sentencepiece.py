@@ -1,0 +1,103 @@
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from minitransformer.tokenizers import SentencePieceTokenizer, load_tokenizer, save_tokenizer, sentencepiece
+from minitransformer.tokenizers.sentencepiece import BYTES, SPACE
+
+from .texts import texts
+
+TEXT = "tell tell tell hot hot  a hotel tells a tale; né à Łódź 猫 🐈\n\ttwice\n"
+TOKENIZER = SentencePieceTokenizer.train(TEXT, 310)
+
+
+def pieces(tokenizer, text):
+    return [tokenizer.pieces[id] for id in tokenizer.encode(text)]
+
+
+def test_the_examples_in_the_text():
+    assert doctest.testmod(sentencepiece).failed == 0 and doctest.testmod(sentencepiece).attempted
+
+
+def test_the_merge_of_the_lowest_rank_first():
+    """Of "abc", b|c before a|b; leftmost first it would be ab|c."""
+    base = ["<unk>", "<s>", "</s>", *BYTES, SPACE, "a", "b", "c"]
+    tokenizer = SentencePieceTokenizer([*base, "bc", "ab"], [(261, 262), (260, 261)])
+    assert pieces(tokenizer, "abc ab") == [SPACE, "a", "bc", SPACE, "ab"]
+
+
+@given(texts)
+def test_every_text_comes_back(text):
+    assert TOKENIZER.decode(TOKENIZER.encode(text)) == text.replace(SPACE, " ")
+
+
+@given(texts)
+def test_places(text):
+    """They cover the text from its beginning to its end; a token's text is what stands there, or bytes of it."""
+    ids, offsets = TOKENIZER.encode_with_offsets(text)
+    assert ids.tolist() == TOKENIZER.encode(text).tolist() and offsets.shape == (len(ids), 2)
+    if not text:
+        assert not len(ids)
+        return
+    assert offsets[0, 0] == 0 and offsets[-1, 1] == len(text)
+    for i, (id, (begin, end)) in enumerate(zip(ids, offsets.tolist())):
+        there = text[begin:end].replace(SPACE, " ")
+        if TOKENIZER.pieces[id] in BYTES:
+            assert end == begin + 1 and TOKENIZER.tokens[id] in [bytes([byte]) for byte in there.encode("utf-8")]
+        elif i:
+            assert TOKENIZER.tokens[id].decode() == there
+        else:  # a space stands before it
+            assert TOKENIZER.tokens[id].decode() in (f" {there}", " ")
+
+
+def test_what_looks_special_is_text():
+    assert not {TOKENIZER.begin, TOKENIZER.end} & set(TOKENIZER.encode("<s> a </s>").tolist())
+    assert pieces(TOKENIZER, "<0x41>") != ["<0x41>"] and TOKENIZER.decode(TOKENIZER.encode("<0x41>")) == "<0x41>"
+
+
+def test_a_space_before_a_space_or_not():
+    other = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, always=False)
+    assert pieces(TOKENIZER, " hot")[0] == SPACE and pieces(other, " hot") == pieces(other, "hot")
+    assert not len(other.encode("")) and not len(TOKENIZER.encode(""))
+
+
+def test_a_tokenizer_in_a_file(tmp_path):
+    for always in (True, False):
+        tokenizer = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, always)
+        save_tokenizer(tokenizer, tmp_path / "t.json")
+        found = load_tokenizer(tmp_path / "t.json")
+        assert type(found) is SentencePieceTokenizer and found.to_json() == tokenizer.to_json()
+        assert found.encode(" hotel ☕").tolist() == tokenizer.encode(" hotel ☕").tolist()
+
+
+@pytest.mark.parametrize(
+    "pieces, merges, message",
+    [
+        ([], [], "<s> is no piece"),
+        (["<s>", "</s>", *BYTES[1:]], [], "<0x00> is no piece"),
+        (["<s>", "</s>", *BYTES, "<s>"], [], "a piece comes twice"),
+        (["<s>", "</s>", *BYTES, "a"], [(258, 258)], "does not make a piece"),
+        (["<s>", "</s>", *BYTES, "a"], [(258, 999)], "does not make a piece"),
+        (["<s>", "</s>", *BYTES, "a", "aa"], [(258, 258), (258, 258)], "a pair is merged twice"),
+    ],
+)
+def test_tables_that_are_none(pieces, merges, message):
+    with pytest.raises(ValueError, match=message):
+        SentencePieceTokenizer(pieces, merges)
+
+
+def test_no_room():
+    with pytest.raises(ValueError, match=r"vocab_size=200 has no room for"):
+        SentencePieceTokenizer.train(TEXT, 200)
+
+
+def test_half_a_surrogate_pair():
+    with pytest.raises(UnicodeEncodeError):
+        TOKENIZER.encode("\ud800")
+
+
+def test_ids_that_are_none():
+    with pytest.raises(ValueError, match="vocabulary"):
+        TOKENIZER.decode(np.array([10**6]))
