@@ -132,7 +132,7 @@ def _(p, x, *, positions=None):
 def _(x, *, frequencies, positions=None, pairing="halves"):
     """Points of the plane as complex numbers, and a turn as a product with one of length 1."""
     positions = torch.arange(x.shape[-2]) if positions is None else torch.as_tensor(positions)
-    angles = positions.double()[..., None] * torch.as_tensor(frequencies)
+    angles = positions.double()[..., None] * torch.as_tensor(frequencies, dtype=torch.float64)
     angles = angles[:, None] if angles.ndim == 3 else angles
     points = x.unflatten(-1, (2, -1) if pairing == "halves" else (-1, 2))
     axis = -2 if pairing == "halves" else -1
