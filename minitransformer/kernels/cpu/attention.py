@@ -53,7 +53,7 @@ from .philox import draw_kept
 from .tile import ROWS, columns
 
 QUERIES, KEYS = 128, 96  # of a tile, made whole tiles of registers
-MANY = 1 << 15  # scores that are worth another worker's start
+MANY = 1 << 17  # scores that are worth another worker's start
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
