@@ -63,7 +63,8 @@ class fused_next_token_loss(next_token_loss):
     def backward(self, dloss, saved):
         dh, g_head = linear_cross_entropy_backward(dloss, saved["head"])
         g = self.model.hidden_backward(dh, saved["hidden"])
-        g[self.model.head]["weight"] += g_head["weight"]  # the token embedding, used twice: add
+        if self.model.head in g:  # else it is frozen
+            g[self.model.head]["weight"] += g_head["weight"]  # the token embedding, used twice: add
         return g
 
 
