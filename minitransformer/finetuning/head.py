@@ -50,5 +50,8 @@ def published(folder, architecture, model, part, drawn):
     rows = [row for row in architecture.table(model) if row.ours[0].startswith(prefix)]
     if not all(row.theirs in stored for row in rows):
         return drawn
-    dtype = drawn["weight"].dtype
-    return fill(drawn, {row.ours[0].removeprefix(prefix): stored[row.theirs].parts(1, dtype)[0] for row in rows})
+    named = {row.ours[0].removeprefix(prefix): stored[row.theirs] for row in rows}
+    try:
+        return fill(drawn, {name: each.parts(1, drawn[name].dtype)[0] for name, each in named.items()})
+    except ValueError as error:
+        raise ValueError(f"the {part} in {folder} does not fit its body: {error}") from None

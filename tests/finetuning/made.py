@@ -12,7 +12,7 @@ from minitransformer.tokenizers.wordpiece import SPECIAL
 THINGS = ["film", "book", "cat", "dog", "house", "song", "garden", "train"]
 GOOD, BAD = ["good", "great", "fine", "lovely"], ["bad", "awful", "poor", "ugly"]
 PEOPLE, CITIES = ["ada", "bob", "cleo", "dan", "eve", "finn"], ["rome", "paris", "oslo", "lima", "cairo", "delhi"]
-WORDS = ["the", "was", "is", "not", "in", "where", "and", "van", "saw", "?", ".", "##s"]
+WORDS = ["the", "was", "is", "not", "in", "where", "who", "it", "van", "saw", "?", ".", "##s"]
 TOKENIZER = WordPieceTokenizer([*SPECIAL, *THINGS, *GOOD, *BAD, *PEOPLE, *CITIES, *WORDS])
 BODY = BERT(TOKENIZER.vocab_size, 24, 2, n_layers=2, n_heads=2, d_model=24, d_ff=48, dropout_rate=0.0)
 
@@ -57,14 +57,14 @@ def names(path, n, rng):
 
 
 def questions(path, n, rng):
-    """Where somebody is, of two people in two places: a line of JSON each."""
+    """Who, or where, of a text that says both, at one place or another: a line of JSON each."""
     lines = []
     for _ in range(n):
-        (first, second), (here, there) = rng.permutation(PEOPLE)[:2], rng.permutation(CITIES)[:2]
-        text = f"{first} is in {here} and {second} is in {there}"
-        asked, answer = ((first, here), (second, there))[rng.integers(0, 2)]
-        each = {"question": f"where is {asked}?", "text": text, "answer": str(answer), "begin": text.index(answer)}
-        lines.append(json.dumps(each))
+        who, where = f"{rng.choice(PEOPLE)} van {rng.choice(PEOPLE)}", str(rng.choice(CITIES))
+        seen = f"the {rng.choice(THINGS)} saw {who}"
+        text = f"{seen} in {where}" if rng.integers(0, 2) else f"in {where} {seen}"
+        question, answer = (("who is it?", who), ("where is it?", where))[rng.integers(0, 2)]
+        lines.append(json.dumps({"question": question, "text": text, "answer": answer, "begin": text.index(answer)}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
