@@ -1,6 +1,7 @@
 """`finetune`: what it learns on data made here, what it writes, and one clear line for what cannot be."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,18 @@ def test_the_same_seed_gives_the_same_folder(tuned, tmp_path):
         "tokenizer_config.json",
         "vocab.txt",
     ]
+
+
+@pytest.mark.parametrize("task", MADE)
+def test_the_kernels_learn_the_same(task, tuned, tmp_path):
+    """Up to rounding in float32, with frozen layers and with dropout at its place."""
+    below = ["token", "position", "layers.0"] + ["type", "norm"] * (task != "lm")
+    model = TokenClassifier(replace(made.BODY, dropout_rate=0.1), 4)  # whose body is taken
+    for backend in ("reference", "cpu"):
+        tuned(task, "--epochs", "2", "--backend", backend, "--out", backend, "--freeze", *below, model=model)
+    losses = [[each["heldout_loss"] for each in metrics(tmp_path / backend)] for backend in ("reference", "cpu")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert losses[0][0] != losses[0][1]
 
 
 # --------------------------------------------------------------------------------------------- body, head and labels

@@ -71,11 +71,12 @@ def test_the_first_piece_of_a_word_is_told_its_label():
 
 
 @pytest.mark.parametrize(
-    "label, found", [("B-PER", [0, 1, 1]), ("I-PER", [1, 1, 1]), ("O", [3, 3, 3]), ("NN", [2, 2, 2]), ("B-X", [4])]
+    "label, found",
+    [("B-PER", [0, 1, 1]), ("I-PER", [1, 1, 1]), ("O", [3, 3, 3]), ("NN", [2, 2, 2]), ("B-X", [4]), ("E-X", [5, 5, 5])],
 )
 def test_words_that_the_tokenizer_parts(label, found):
     """What goes on with a label that has no I- in the data is told nothing."""
-    task = TASKS["tag"](TOKENIZER, 20, [*LABELS, "B-X"])
+    task = TASKS["tag"](TOKENIZER, 20, [*LABELS, "B-X", "E-X"])
     ((frame, targets),) = task.rows(LabelledWords(("ada.?", "cat"), (label, "O")))
     assert [target for _, target in told(frame, targets)] == [*found, 3]
 

@@ -48,6 +48,7 @@ def test_answers_without_case_punctuation_and_articles():
 
 def test_f1_of_answers_counts_words_as_often_as_they_occur():
     assert answers_f1(["in the house in"], [["in house"]]) == pytest.approx(2 * 2 / (3 + 2))
+    assert answers_f1(["new new york"], [["new new york city"]]) == pytest.approx(2 * 3 / (3 + 4))
     assert answers_f1(["paris"], [["the city of paris", "london"]]) == pytest.approx(2 * 1 / (1 + 3))
     assert answers_f1(["paris", "rome"], [["paris"], ["oslo"]]) == 0.5
     assert answers_f1(["the"], [["a"]]) == 1 and answers_f1(["the"], [["rome"]]) == 0

@@ -9,7 +9,7 @@ import numpy as np
 from ...data.pairs import IGNORED
 from ...data.questions import read_questions
 from ...models import SpanFinder
-from ...reading import answer
+from ...reading import answers
 from ...tokenizers import framed
 from ...training.label_metrics import answers_exact, answers_f1
 from ...training.losses import label_loss
@@ -52,8 +52,9 @@ class Answering:
         return label_batch(rows, self.tokenizer.pad)
 
     def scores(self, model, p, examples, loss):
-        how = {"stride": stride(model.body.context_length)}
-        found = [answer(model, p, self.tokenizer, each.question, each.text, **how).text for each in examples]
+        asked = [(example.question, example.text) for example in examples]
+        said = answers(model, p, self.tokenizer, asked, stride=stride(model.body.context_length))
+        found = [each.text for each in said]
         there = [[text for text, _ in example.answers] for example in examples]
         return {"exact": answers_exact(found, there), "f1": answers_f1(found, there)}
 
