@@ -252,6 +252,7 @@ FLOORS = (  # from the ground up; nothing knows what stands above it
     {"decoding", "reading"},
     {"training"},
     {"pretrained"},
+    {"finetuning"},
     {"plots"},
     {"gradcheck"},
     {"cli"},

@@ -20,15 +20,20 @@ def add_training_options(parser, settings_class, out):
         add("--resume", metavar="FOLDER", help="go on with the run in this folder"),
         add("--overwrite", action="store_true", help="begin anew in a folder that holds a run"),
         add("--threads", type=int, default=threads, metavar="N", help="threads (default: %(default)s)"),
-        *(
-            add(
-                flag(setting.name),
-                type=setting.type,
-                metavar={str: "NAME", int: "N", float: "X"}[setting.type],
-                help=f"{setting.metadata['meaning']} (default: {setting.default})",
-            )
-            for setting in options(settings_class)
-        ),
+        *setting_arguments(parser, options(settings_class)),
+    ]
+
+
+def setting_arguments(parser, settings):
+    """The options that were added, one for each setting; None where it is not given."""
+    return [
+        parser.add_argument(
+            flag(setting.name),
+            type=setting.type,
+            metavar={str: "NAME", int: "N", float: "X"}[setting.type],
+            help=f"{setting.metadata['meaning']} (default: {setting.default})",
+        )
+        for setting in settings
     ]
 
 

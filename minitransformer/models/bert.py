@@ -25,7 +25,7 @@ from ..ops import (
     learned_positions_backward,
 )
 from ..ops.dropout import check_rate
-from .checks import check_count
+from .checks import check_count, check_frozen
 from .initial import affine, norm, table
 
 
@@ -44,7 +44,9 @@ class BERT:
     dropout_rate: float = 0.1
     attention_dropout_rate: float = 0.1  # of the attention's weights
     eps: float = 1e-12  # of every norm
+    frozen: int = 0  # so many of the lowest layers, and what is below them, are not trained
 
+    below = ("token", "position", "type", "norm")  # the parameters below the layers
     extended = False  # gelu's error function exists up to float64
 
     def __post_init__(self):
@@ -56,8 +58,11 @@ class BERT:
         check_rate(self.attention_dropout_rate)
         if not (isinstance(self.eps, float) and 0 < self.eps < np.inf):
             raise ValueError(f"eps must be a number above 0, not {self.eps!r}")
+        check_frozen(self.frozen, self.n_layers)
 
-    layers = stack(post_norm_layer)
+    @property
+    def layers(self):
+        return stack(post_norm_layer, self.frozen)
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
@@ -91,6 +96,7 @@ class BERT:
         of_type, saved["type"] = embedding(p["type"], np.zeros_like(ids) if types is None else types)
         h, saved["norm"] = layer_norm(p["norm"], h + of_type, eps=self.eps)
         h, saved["dropout"] = dropout(h, rate=self.dropout_rate, key=fold(key, 0))
+        saved = {} if self.frozen else saved
         h, saved["layers"] = self.layers(
             p["layers"],
             h,
@@ -105,9 +111,11 @@ class BERT:
         return h, saved
 
     def backward(self, dh, saved):
-        """dh (B, T, D)   ->   g, the gradient of every parameter"""
+        """dh (B, T, D)   ->   g, the gradient of every parameter that is not frozen"""
         g = {}
         dh, g["layers"] = self.layers.backward(dh, saved["layers"])
+        if self.frozen:
+            return g
         dh = dropout_backward(dh, saved["dropout"])
         dsum, g["norm"] = layer_norm_backward(dh, saved["norm"])
         g["type"] = embedding_backward(dsum, saved["type"])  # h + of_type

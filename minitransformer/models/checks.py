@@ -5,3 +5,9 @@ def check_count(name, value):
     """ValueError unless the value is a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def check_frozen(frozen, n_layers):
+    """ValueError unless there are so many layers that could be frozen."""
+    if type(frozen) is not int or not 0 <= frozen <= n_layers:
+        raise ValueError(f"frozen must be from 0 to n_layers={n_layers}, not {frozen!r}")

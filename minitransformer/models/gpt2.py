@@ -27,7 +27,8 @@ from ..ops import (
     linear_backward,
 )
 from ..ops.dropout import check_rate
-from .checks import check_count
+from .checks import check_count, check_frozen
+from .tied import add_head
 
 
 @registered("model")
@@ -42,7 +43,9 @@ class GPT2:
     d_model: int = 768
     dropout_rate: float = 0.1
     recompute: bool = False  # layers keep only their input, and run again in the backward
+    frozen: int = 0  # so many of the lowest layers, and the embeddings (so the head as well), are not trained
 
+    below = ("token", "position")  # the parameters below the layers
     head = "token"  # the name of the head's parameters
 
     def __post_init__(self):
@@ -51,10 +54,11 @@ class GPT2:
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
         check_rate(self.dropout_rate)
+        check_frozen(self.frozen, self.n_layers)
 
     @property
     def layers(self):
-        return stack(recompute(pre_norm_layer) if self.recompute else pre_norm_layer)
+        return stack(recompute(pre_norm_layer) if self.recompute else pre_norm_layer, self.frozen)
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
@@ -96,11 +100,9 @@ class GPT2:
         return logits, saved
 
     def backward(self, dlogits, saved):
-        """dlogits (B, T, V)   ->   g, the gradient of every parameter"""
+        """dlogits (B, T, V)   ->   g, the gradient of every parameter that is not frozen"""
         dh, g_head = linear_backward(dlogits, saved["head"])
-        g = self.hidden_backward(dh, saved)
-        g[self.head]["weight"] += g_head["weight"]  # used twice: add
-        return g
+        return add_head(self.hidden_backward(dh, saved), self, g_head)  # the table was used twice: add
 
     def hidden(self, p, ids, *, positions=None, mask=None, key=None):
         """`forward` up to the head: ids (B, T)   ->   h (B, T, D), of which the logits are a linear map"""
@@ -108,6 +110,7 @@ class GPT2:
         tokens, saved["token"] = embedding(p["token"], ids)  # (B,T,D)
         h, saved["position"] = learned_positions(p["position"], tokens, positions=positions)
         h, saved["dropout"] = dropout(h, rate=self.dropout_rate, key=fold(key, 0))
+        saved = {} if self.frozen else saved
         h, saved["layers"] = self.layers(
             p["layers"],
             h,
@@ -123,10 +126,12 @@ class GPT2:
         return h, saved
 
     def hidden_backward(self, dh, saved):
-        """dh (B, T, D)   ->   g, the gradient of every parameter, but for what the head felt"""
+        """dh (B, T, D)   ->   g, the gradient of every parameter that is not frozen, but for what the head felt"""
         g = {}
         dh, g["norm"] = layer_norm_backward(dh, saved["norm"])
         dh, g["layers"] = self.layers.backward(dh, saved["layers"])
+        if self.frozen:
+            return g
         dh = dropout_backward(dh, saved["dropout"])
         dtokens, g["position"] = learned_positions_backward(dh, saved["position"])
         g["token"] = embedding_backward(dtokens, saved["token"])

@@ -17,7 +17,7 @@ from ..blocks import Cache, llama_layer, llama_layer_step, recompute, stack
 from ..convention import fold, registered
 from ..ops import embedding, embedding_backward, linear, linear_backward, rms_norm, rms_norm_backward
 from ..ops.rotary import PAIRINGS
-from .checks import check_count
+from .checks import check_count, check_frozen
 from .frequencies import check_scaling, frequencies
 from .initial import scale, table
 from .tied import add_head
@@ -42,6 +42,9 @@ class LLaMA:
     pairing: str = "halves"  # of `ops.rotary`
     tied: bool = False  # the head is the token embedding
     recompute: bool = False  # layers keep only their input, and run again in the backward
+    frozen: int = 0  # so many of the lowest layers, and the embedding (so a tied head as well), are not trained
+
+    below = ("token",)  # the parameters below the layers
 
     def __post_init__(self):
         for name in ("vocab_size", "context_length", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "d_ff"):
@@ -55,6 +58,7 @@ class LLaMA:
             if type(value) not in (int, float) or not least < value < np.inf:
                 raise ValueError(f"{name} must be a number above {least}, not {value!r}")
         check_scaling(self.rotary_scaling)
+        check_frozen(self.frozen, self.n_layers)
         if self.pairing not in PAIRINGS:
             raise ValueError(f"pairing is {' or '.join(PAIRINGS)}, not {self.pairing!r}")
 
@@ -65,7 +69,7 @@ class LLaMA:
 
     @property
     def layers(self):
-        return stack(recompute(llama_layer) if self.recompute else llama_layer)
+        return stack(recompute(llama_layer) if self.recompute else llama_layer, self.frozen)
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
@@ -108,23 +112,26 @@ class LLaMA:
         return logits, saved
 
     def backward(self, dlogits, saved):
-        """dlogits (B, T, V)   ->   g, the gradient of every parameter"""
+        """dlogits (B, T, V)   ->   g, the gradient of every parameter that is not frozen"""
         dh, g_head = linear_backward(dlogits, saved["head"])
-        return add_head(self.hidden_backward(dh, saved), self.head, g_head)
+        return add_head(self.hidden_backward(dh, saved), self, g_head)
 
     def hidden(self, p, ids, *, positions=None, mask=None, key=None):
         """`forward` up to the head: ids (B, T)   ->   h (B, T, D), of which the logits are a linear map"""
         saved = {}
         h, saved["token"] = embedding(p["token"], ids)  # (B,T,D)
+        saved = {} if self.frozen else saved
         h, saved["layers"] = self.layers(p["layers"], h, key=fold(key, 0), mask=mask, **self.heads(positions))
         h, saved["norm"] = rms_norm(p["norm"], h, eps=self.eps)
         return h, saved
 
     def hidden_backward(self, dh, saved):
-        """dh (B, T, D)   ->   g, the gradient of every parameter, but for what the head felt"""
+        """dh (B, T, D)   ->   g, the gradient of every parameter that is not frozen, but for what the head felt"""
         g = {}
         dh, g["norm"] = rms_norm_backward(dh, saved["norm"])
         dh, g["layers"] = self.layers.backward(dh, saved["layers"])
+        if self.frozen:
+            return g
         g["token"] = embedding_backward(dh, saved["token"])
         return g
 

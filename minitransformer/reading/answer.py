@@ -28,17 +28,33 @@ def answer(model, p, tokenizer, question, text, *, stride=None, longest=30):
     stride: how many tokens windows have in common; None: what is too long is refused   longest: tokens of an answer
     ValueError for a text without a token, or one that does not fit.
     """
+    return answers(model, p, tokenizer, [(question, text)], stride=stride, longest=longest)[0]
+
+
+def answers(model, p, tokenizer, asked, *, stride=None, longest=30):
+    """asked: [(question, text), ...]   ->   [Answer, ...], as `answer` gives them, read side by side"""
     expect(model, SpanFinder)
     if longest < 1:
         raise ValueError(f"an answer of at most {longest} tokens is none")
+    windows = [windows_of(model, tokenizer, *each, stride) for each in asked]
+    said = iter(outputs(model, p, [frame for frames in windows for frame in frames], tokenizer.pad, whole))
+    return [best_of(text, frames, [next(said) for _ in frames], longest) for (_, text), frames in zip(asked, windows)]
+
+
+def windows_of(model, tokenizer, question, text, stride):
+    """[Framed, ...] of a question and its text"""
     how = {"cut": None} if stride is None else {"cut": "second", "stride": stride}
     try:
-        frames = framed(tokenizer, question, text, length=model.body.context_length, **how)
+        return framed(tokenizer, question, text, length=model.body.context_length, **how)
     except ValueError as error:
         more = "; with a stride it is read in windows" if stride is None else ""
         raise ValueError(f"question and text do not fit into the model's context: {error}{more}") from None
+
+
+def best_of(text, frames, said, longest):
+    """The Answer in a text, from what was said (2, T) of each of its windows"""
     starts, ends, offsets = [], [], []
-    for frame, logits in zip(frames, outputs(model, p, frames, tokenizer.pad, whole), strict=True):
+    for frame, logits in zip(frames, said, strict=True):
         inside = np.flatnonzero(frame.texts == 1)
         starts.append(logits[0, inside])
         ends.append(logits[1, inside])

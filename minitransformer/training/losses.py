@@ -63,7 +63,7 @@ class fused_next_token_loss(next_token_loss):
 
     def backward(self, dloss, saved):
         dh, g_head = linear_cross_entropy_backward(dloss, saved["head"])
-        return add_head(self.model.hidden_backward(dh, saved["hidden"]), self.model.head, g_head)
+        return add_head(self.model.hidden_backward(dh, saved["hidden"]), self.model, g_head)
 
 
 @registered("loss")

@@ -15,14 +15,21 @@ def matrices(path, w):
     return w.ndim >= 2
 
 
+def everywhere(path):
+    """The same learning rate for every parameter."""
+    return 1.0
+
+
 class AdamW:
     """Adam with decoupled weight decay; the update itself is in ops/adamw.py.
 
-    decays(path, w) -> bool says which parameters the decay acts on.
+    decays(path, w) -> bool says which parameters the decay acts on; rate_factor(path) -> float, what the learning rate
+    is multiplied by there, and with it the decay, which is a part of the step.
     """
 
-    def __init__(self, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decays=matrices):
-        self.betas, self.eps, self.weight_decay, self.decays = betas, eps, weight_decay, decays
+    def __init__(self, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decays=matrices, rate_factor=everywhere):
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.decays, self.rate_factor = decays, rate_factor
         self.t = 0  # steps so far
         self.m, self.v = {}, {}  # the moments by path, zero before the first step
 
@@ -44,7 +51,7 @@ class AdamW:
                 m,
                 v,
                 t=self.t,
-                learning_rate=float(learning_rate),
+                learning_rate=float(learning_rate) * self.rate_factor(path),
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 eps=self.eps,

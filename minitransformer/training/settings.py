@@ -16,6 +16,21 @@ def option(default, meaning, least=None, above=None, below=None):
     return field(default=default, metadata={"meaning": meaning, "least": least, "above": above, "below": below})
 
 
+def check_options(settings):
+    """ValueError for a setting that is of another type, or out of range."""
+    for setting in options(type(settings)):
+        value = getattr(settings, setting.name)
+        least, above, below = (setting.metadata[bound] for bound in ("least", "above", "below"))
+        if type(value) is not setting.type and not (setting.type is float and type(value) is int):
+            raise ValueError(f"{setting.name} must be of type {setting.type.__name__}, not {value!r}")
+        if least is not None and not value >= least:
+            raise ValueError(f"{setting.name} must be at least {least}, not {value}")
+        if above is not None and not value > above:
+            raise ValueError(f"{setting.name} must be above {above}, not {value}")
+        if below is not None and not value < below:
+            raise ValueError(f"{setting.name} must be below {below}, not {value}")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What every kind of run has; the defaults are the main job of the README. ValueError for what is out of range."""
@@ -43,17 +58,7 @@ class Settings:
     evaluate_every: int = option(250, "steps between evaluations, each with a checkpoint", least=1)
 
     def __post_init__(self):
-        for setting in options(type(self)):
-            value = getattr(self, setting.name)
-            least, above, below = (setting.metadata[bound] for bound in ("least", "above", "below"))
-            if type(value) is not setting.type and not (setting.type is float and type(value) is int):
-                raise ValueError(f"{setting.name} must be of type {setting.type.__name__}, not {value!r}")
-            if least is not None and not value >= least:
-                raise ValueError(f"{setting.name} must be at least {least}, not {value}")
-            if above is not None and not value > above:
-                raise ValueError(f"{setting.name} must be above {above}, not {value}")
-            if below is not None and not value < below:
-                raise ValueError(f"{setting.name} must be below {below}, not {value}")
+        check_options(self)
         if self.tokenizer not in WRITING:
             raise ValueError(f"unknown tokenizer {self.tokenizer!r}; there are: {', '.join(WRITING)}")
 

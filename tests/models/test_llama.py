@@ -82,9 +82,10 @@ def test_a_table_of_its_own_or_the_embedding(rng):
 
 
 def test_what_a_head_felt():
-    one = {"weight": np.ones(2)}
-    assert add_head({"token": {"weight": np.ones(2)}}, "token", one)["token"]["weight"].tolist() == [2, 2]
-    assert sorted(add_head({"token": {"weight": np.ones(2)}}, "head", one)) == ["head", "token"]
+    tied, apart, one = LLaMA(11, 9, **SIZES, tied=True), SMALL, {"weight": np.ones(2)}
+    assert add_head({"token": {"weight": np.ones(2)}}, tied, one)["token"]["weight"].tolist() == [2, 2]
+    assert sorted(add_head({"token": {"weight": np.ones(2)}}, apart, one)) == ["head", "token"]
+    assert not add_head({}, tied, one)  # which is frozen
 
 
 def test_the_cache_has_the_heads_of_the_keys(p):

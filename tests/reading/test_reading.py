@@ -5,7 +5,7 @@ import pytest
 
 from minitransformer.models import MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
 from minitransformer.ops import softmax
-from minitransformer.reading import answer, classify, clusters, embed, fill_mask, similarity, tag
+from minitransformer.reading import answer, answers, classify, clusters, embed, fill_mask, similarity, tag
 from minitransformer.reading.answer import best_span
 from minitransformer.reading.batches import TOKENS, batches
 from minitransformer.reading.tag import Span, spans
@@ -240,3 +240,17 @@ def test_each_asks_for_its_own_head(rng):
 def test_of_one_label_all_is_one_span(rng):
     model = TokenClassifier(BODY, 1)
     assert tag(model, model.init(rng), TOKENIZER, ["X"], ["cat dog"]) == [[Span("X", "cat dog", 0, 7, 1.0)]]
+
+
+def test_answers_side_by_side(rng):
+    """As one by one: windows of several texts are read together, and each answer is found among its own."""
+    model = SpanFinder(BODY)
+    p = {"body": body(rng), "ends": reads([["rome", "ada"], ["rome", "ada"]])}
+    texts = ["the cat was born in rome", "the cat " * 9 + "ada lovelace was born", "rome"]
+    asked = [("where?", text) for text in texts]
+    found = answers(model, p, TOKENIZER, asked, stride=4)
+    assert [each.text for each in found] == ["rome", "ada", "rome"]
+    for (question, text), each in zip(asked, found, strict=True):
+        alone = answer(model, p, TOKENIZER, question, text, stride=4)
+        assert alone[:3] == each[:3] and alone.probability == pytest.approx(each.probability, rel=1e-4)
+    assert answers(model, p, TOKENIZER, []) == []

@@ -50,6 +50,7 @@ class MaskedLanguageModel:
         dh = gelu.backward(dh, saved["gelu"])
         dh, g["transform"] = linear_backward(dh, saved["transform"])
         g["body"] = self.body.backward(dh, saved["body"])
-        g["body"]["token"] = {"weight": g["body"]["token"]["weight"] + g_table["weight"]}  # used twice: add
+        if "token" in g["body"]:
+            g["body"]["token"] = {"weight": g["body"]["token"]["weight"] + g_table["weight"]}  # used twice: add
         g["table"] = {"bias": g_table["bias"]}
         return g
