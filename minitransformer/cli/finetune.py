@@ -64,6 +64,7 @@ def run(args):
     start = starting_point(args.folder, found, kind.head, kind.labels_in(examples + heldout), rng)
     task = kind(found.tokenizer, length, start.labels)
     finetuning = Finetuning(task, start.model, start.p, examples, heldout, settings, args.freeze)
+    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be is said before anything is learnt
     describe(args, start, finetuning)
     kept, epochs = follow(finetuning, args)
     save(out, start, kept.p, found.tokenizer, epochs)

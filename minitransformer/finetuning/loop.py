@@ -24,7 +24,6 @@ from .freezing import frozen, path_of_body, without_frozen
 from .layer_decay import layer_decay
 
 HELD_OUT, HEAD, ORDER, DROPOUT = range(4)  # what the keys folded from the seed are for
-ROWS = 32  # that are measured at once
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Finetuning:
                         training, self.loss, pieces, keys, rate(training.step), clip=settings.clip, map=map
                     )
                     yield Step(training.step, loss)
-                heldout_loss = self.heldout_loss(map)
+                heldout_loss = mean_loss(self.loss, training.p, self.pieces(self.heldout_rows), map)
             yield self.measured(epoch, heldout_loss, begin)
 
     def batches(self, epoch):
@@ -128,15 +127,10 @@ class Finetuning:
         return [[self.rows[i] for i in order[begin : begin + n]] for begin in range(0, len(order), n)]
 
     def pieces(self, rows):
-        """The rows of a step as arguments of the loss: batch by batch, each in pieces, and each padded by itself."""
+        """Rows as arguments of the loss: batch by batch, each in pieces, and each piece padded by itself."""
         n = self.settings.batch
         batches = [rows[begin : begin + n] for begin in range(0, len(rows), n)]
         return [self.task.batch(piece) for batch in batches for piece in parted(batch, self.settings.pieces)]
-
-    def heldout_loss(self, map=map):
-        rows = self.heldout_rows
-        pieces = [self.task.batch(rows[begin : begin + ROWS]) for begin in range(0, len(rows), ROWS)]
-        return mean_loss(self.loss, self.training.p, pieces, map)
 
     def measured(self, epoch, heldout_loss, begin):
         training = self.training

@@ -82,7 +82,7 @@ def test_dropout_is_drawn_anew_for_every_piece_and_step(examples, monkeypatch):
     monkeypatch.setattr(type(finetuning.loss), "__call__", seen)
     finished(finetuning)
     drawn = [key for key in keys if key is not None]
-    assert len(drawn) == len(set(drawn)) == 2 * (3 * 2 + 1) and keys.count(None) == 2  # held out: no dropout
+    assert len(drawn) == len(set(drawn)) == 2 * (3 * 2 + 1) and keys.count(None) == 2 * 2  # held out: no dropout
 
 
 def test_the_rate_rises_and_falls_and_no_step_is_without(examples, monkeypatch):
