@@ -23,9 +23,8 @@ def load_body(folder, head):
     """A published folder, of which the body counts; with head=None, all of it. ValueError for one of another kind."""
     found = load_pretrained(folder, head=head and SentenceEncoder)
     if head is None and hasattr(found.model, "body"):
-        raise ValueError(
-            f"{folder} holds a {type(found.model).__name__}, which reads; one that writes is needed, a GPT-2 or a LLaMA"
-        )
+        kind = type(found.model).__name__
+        raise ValueError(f"{folder} holds a {kind}, which reads; a GPT-2 or a LLaMA is needed, which writes")
     return found
 
 
