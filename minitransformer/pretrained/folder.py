@@ -9,16 +9,15 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
-from ..tokenizers import BPETokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
-from . import bert, gpt2
+from . import bert, distilbert, gpt2
 from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
 POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
-ARCHITECTURES = {"bert": bert, "gpt2": gpt2}  # by config.json's model_type
+ARCHITECTURES = {"bert": bert.PUBLISHED, "distilbert": distilbert.PUBLISHED, "gpt2": gpt2}  # by model_type
 END_OF_TEXT = b"<|endoftext|>"
 
 
@@ -186,7 +185,7 @@ def shapes_of(model, dtype):
 
 def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
-    if not isinstance(tokenizer, BPETokenizer):
+    if hasattr(tokenizer, "pad"):
         return {"pad_token_id": tokenizer.pad}
     end = tokenizer.tokens.index(END_OF_TEXT) if END_OF_TEXT in tokenizer.tokens else None
     return {"bos_token_id": end, "eos_token_id": end}
@@ -204,12 +203,14 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    architecture = next((each for each in ARCHITECTURES.values() if type(model) in each.MODELS), None)
-    if architecture is None:
-        known = ", ".join(kind.__name__ for each in ARCHITECTURES.values() for kind in each.MODELS)
-        raise ValueError(f"a {type(model).__name__} has no published form here; there are: {known}")
+    kind = next((kind for kind, each in ARCHITECTURES.items() if each.takes(model)), None)
+    if kind is None:
+        known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
+        what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
+        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}")
+    architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
-    tokens = tokenizer_files(tokenizer)
+    tokens = tokenizer_files(tokenizer, kind)
     if tokenizer.vocab_size != vocab_size_of(model):
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {vocab_size_of(model)}"

@@ -38,19 +38,20 @@ def token_of(text):
     return bytes(known[c] for c in text) if all(c in known for c in text) else text.encode("utf-8")
 
 
+KINDS = {"bert": WordPieceTokenizer, "distilbert": WordPieceTokenizer, "gpt2": BPETokenizer}  # by model_type
+
+
 def read_tokenizer(folder, kind):
     """The tokenizer of a folder with a model of this model_type. ValueError naming what is missing or damaged."""
-    return read_wordpiece(folder) if kind == "bert" else read_bpe(folder)
+    return read_bpe(folder) if KINDS[kind] is BPETokenizer else read_wordpiece(folder)
 
 
-def tokenizer_files(tokenizer):
-    """{file name: bytes} of the published form. ValueError for a tokenizer that has none."""
-    if isinstance(tokenizer, BPETokenizer):
-        return bpe_files(tokenizer)
-    if isinstance(tokenizer, WordPieceTokenizer):
-        return wordpiece_files(tokenizer)
-    name = type(tokenizer).__name__
-    raise ValueError(f"a {name} has no published form here; a BPETokenizer and a WordPieceTokenizer have")
+def tokenizer_files(tokenizer, kind):
+    """{file name: bytes} beside a model of this model_type. ValueError for a tokenizer that has none there."""
+    if type(tokenizer) is not KINDS[kind]:
+        name = type(tokenizer).__name__
+        raise ValueError(f"a {name} has no published form here beside a {kind}; a {KINDS[kind].__name__} has")
+    return bpe_files(tokenizer) if KINDS[kind] is BPETokenizer else wordpiece_files(tokenizer, kind)
 
 
 # ---------------------------------------------------------------------------------------------------- byte-level BPE
@@ -179,12 +180,15 @@ def wordpiece_in_one(path):
     return sorted(vocab, key=vocab.get), settings
 
 
-def wordpiece_files(tokenizer):
+TOKENIZER_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}
+
+
+def wordpiece_files(tokenizer, kind):
     """{file name: bytes}: vocab.txt and tokenizer_config.json."""
     settings = {theirs: getattr(tokenizer, ours) for theirs, ours in WORDPIECE_SETTINGS.items()}
     names = ("pad", "unk", "cls", "sep", "mask")
     special = {f"{name}_token": text for name, text in zip(names, SPECIAL, strict=True)}
-    config = {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": True, **settings, **special}
+    config = {"tokenizer_class": TOKENIZER_CLASSES[kind], "tokenize_chinese_chars": True, **settings, **special}
     if broken := [text for text in tokenizer.vocabulary if "\n" in text or "\r" in text]:
         raise ValueError(f"the token {broken[0]!r} has a line break, and vocab.txt a line for each token")
     vocabulary = "".join(f"{text}\n" for text in tokenizer.vocabulary)

@@ -1,3 +1,5 @@
+"""BERT, those after it, and the heads over them."""
+
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -6,26 +8,40 @@ import pytest
 from minitransformer.gradcheck import Draw
 from minitransformer.models import (
     BERT,
+    DistilBERT,
     MaskedLanguageModel,
     SentenceEncoder,
     SpanFinder,
     TextClassifier,
     TokenClassifier,
 )
+from minitransformer.ops import relu
 from minitransformer.trees import leaves
 
 BODY = BERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
-MODELS = [
-    BODY,
-    MaskedLanguageModel(BODY),
-    TextClassifier(BODY, 3),
-    TokenClassifier(BODY, 3),
-    SpanFinder(BODY),
-    SentenceEncoder(BODY),
-    SentenceEncoder(BODY, "first"),
+DISTILLED = DistilBERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
+BODIES = [BODY, DISTILLED]
+
+
+def over(body, **pooler):
+    return [
+        body,
+        MaskedLanguageModel(body),
+        TextClassifier(body, 3, **pooler),
+        TokenClassifier(body, 3),
+        SpanFinder(body, 0.1),
+        SentenceEncoder(body),
+        SentenceEncoder(body, "first"),
+    ]
+
+
+MODELS = [*over(BODY), *over(DISTILLED, activation=relu, dropout_rate=0.4)]
+SHAPES = [(4, 7, 6), (4, 7, 13), (4, 3), (4, 7, 3), (4, 2, 7), (4, 6), (4, 6)] * len(BODIES)
+NAMES = [
+    type(getattr(model, "body", model)).__name__ + type(model).__name__ + getattr(model, "pooling", "")
+    for model in MODELS
 ]
-SHAPES = [(4, 7, 6), (4, 7, 13), (4, 3), (4, 7, 3), (4, 2, 7), (4, 6), (4, 6)]
-NAMES = [type(model).__name__ + getattr(model, "pooling", "") for model in MODELS]
+every_body = pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).__name__)
 every_model = pytest.mark.parametrize("model", MODELS, ids=NAMES)
 
 
@@ -50,9 +66,12 @@ def test_the_published_sizes(size, number):
         def astype(self, dtype):
             return np.broadcast_to(dtype(0), self.shape)
 
-    model = BERT(n_layers=L, n_heads=H, d_model=D, d_ff=F)
-    assert sum(leaf.size for _, leaf in leaves(model.init(Counted()))) == number
+    def count(model):
+        return sum(leaf.size for _, leaf in leaves(model.init(Counted())))
+
+    assert count(BERT(n_layers=L, n_heads=H, d_model=D, d_ff=F)) == number
     assert number == (30522 + 512 + 2 + 2) * D + L * (4 * D * D + 2 * D * F + F + 9 * D)
+    assert count(DistilBERT()) == 66_362_880 == (30522 + 512 + 2) * 768 + 6 * (4 * 768**2 + 2 * 768 * 3072 + 9984)
 
 
 @pytest.mark.parametrize("model, shape", list(zip(MODELS, SHAPES, strict=True)), ids=NAMES)
@@ -95,7 +114,8 @@ def test_it_looks_both_ways_and_types_tell(model, rng):
     first = np.s_[:, :, 0] if isinstance(model, SpanFinder) else np.s_[:, 0]
     assert not np.allclose(model.forward(p, later)[0][first], y[first])
     close(model.forward(p, ids, types=np.zeros((2, 7), np.int64))[0], y)
-    assert not np.allclose(model.forward(p, ids, types=np.ones((2, 7), np.int64))[0], y)
+    told = not np.allclose(model.forward(p, ids, types=np.ones((2, 7), np.int64))[0], y)
+    assert told == isinstance(getattr(model, "body", model), BERT)  # a DistilBERT has none
 
 
 @every_model
@@ -106,25 +126,48 @@ def test_rows_of_a_batch_do_not_feel_each_other(model, rng):
     close(model.forward(p, ids[order])[0], y[order])
 
 
-def test_the_mask_is_also_of_what_the_mean_is_taken_over(rng):
-    model = SentenceEncoder(BODY)
+@every_body
+def test_the_mask_is_also_of_what_the_mean_is_taken_over(body, rng):
+    model = SentenceEncoder(body)
     p, ids = parameters(model, rng), rng.integers(0, 13, (2, 5))
     mask = (np.arange(5) < np.array([[5], [2]]))[:, None, None]
     y, _ = model.forward(p, ids, mask=mask)
-    h, _ = BODY.forward(p["body"], ids, mask=mask)
+    h, _ = body.forward(p["body"], ids, mask=mask)
     close(y, [h[0].mean(0), h[1, :2].mean(0)])
-    close(SentenceEncoder(BODY, "first").forward(p, ids, mask=mask)[0], h[:, 0])
+    close(SentenceEncoder(body, "first").forward(p, ids, mask=mask)[0], h[:, 0])
     with pytest.raises(ValueError, match="the mask has shape"):
         model.forward(p, ids, mask=np.tri(5, dtype=bool)[None, None])
 
 
-def test_dropout_only_with_a_key(rng):
-    for model in MODELS[:5]:
-        p, ids, key = parameters(model, rng), rng.integers(0, 13, (2, 5)), np.random.SeedSequence(3)
-        y, _ = model.forward(p, ids)
-        assert np.array_equal(model.forward(p, ids)[0], y)
-        dropped, _ = model.forward(p, ids, key=key)
-        assert not np.allclose(dropped, y) and np.array_equal(model.forward(p, ids, key=key)[0], dropped)
+@every_model
+def test_dropout_only_with_a_key(model, rng):
+    p, ids, key = parameters(model, rng), rng.integers(0, 13, (2, 5)), np.random.SeedSequence(3)
+    y, _ = model.forward(p, ids)
+    assert np.array_equal(model.forward(p, ids)[0], y)
+    dropped, _ = model.forward(p, ids, key=key)
+    assert not np.allclose(dropped, y) and np.array_equal(model.forward(p, ids, key=key)[0], dropped)
+
+
+@every_body
+@pytest.mark.parametrize("kind, rate", [(TextClassifier, 0.2), (TokenClassifier, 0.2), (SpanFinder, 0.0)])
+def test_a_heads_own_dropout(kind, rate, body, rng):
+    """By default the body's, or none; and without a key none, whatever the rate."""
+    p, ids, key = kind(body).init(rng, np.float64), rng.integers(0, 13, (4, 5)), np.random.SeedSequence(3)
+    usual, _ = kind(body).forward(p, ids, key=key)
+    assert np.array_equal(kind(body, dropout_rate=rate).forward(p, ids, key=key)[0], usual)
+    often = kind(body, dropout_rate=0.9)
+    assert not np.allclose(often.forward(p, ids, key=key)[0], usual)
+    assert np.array_equal(often.forward(p, ids)[0], kind(body).forward(p, ids)[0])
+    with pytest.raises(ValueError, match="a dropout rate must be at least 0 and below 1, not 1.5"):
+        kind(body, dropout_rate=1.5)
+
+
+def test_the_function_of_the_pooler(rng):
+    model = TextClassifier(DISTILLED, 3, activation=relu)
+    p, ids = parameters(model, rng), rng.integers(0, 13, (4, 7))
+    h = DISTILLED.forward(p["body"], ids)[0][:, 0] @ p["pooler"]["weight"].T + p["pooler"]["bias"]
+    assert (h < 0).any() and (h > 0).any()
+    close(model.forward(p, ids)[0], np.maximum(h, 0) @ p["classifier"]["weight"].T + p["classifier"]["bias"])
 
 
 @pytest.mark.parametrize(
@@ -139,6 +182,9 @@ def test_dropout_only_with_a_key(rng):
 def test_sizes_that_make_no_sense(settings, message):
     with pytest.raises(ValueError, match=message):
         BERT(**settings)
+    if "n_types" not in settings:
+        with pytest.raises(ValueError, match=message):
+            DistilBERT(**settings)
 
 
 def test_heads_that_make_no_sense():
@@ -152,11 +198,13 @@ def test_heads_that_make_no_sense():
         BODY.n_layers = 3
 
 
-def test_ids_types_and_lengths_that_do_not_fit(rng):
-    p = BODY.init(rng)
+@every_body
+def test_ids_types_and_lengths_that_do_not_fit(body, rng):
+    p = body.init(rng)
     with pytest.raises(ValueError, match="outside the vocabulary of 13"):
-        BODY.forward(p, np.array([[13]]))
-    with pytest.raises(ValueError, match="outside the vocabulary of 2"):
-        BODY.forward(p, np.array([[1]]), types=np.array([[2]]))
-    with pytest.raises(ValueError, match="positions range from 0 to 9, outside the context of 9"):
-        BODY.forward(p, np.zeros((1, 10), np.int64))
+        body.forward(p, np.array([[13]]))
+    if isinstance(body, BERT):
+        with pytest.raises(ValueError, match="outside the vocabulary of 2"):
+            body.forward(p, np.array([[1]]), types=np.array([[2]]))
+    with pytest.raises(ValueError, match="outside the context of 9"):
+        body.forward(p, np.zeros((1, 10), np.int64))
