@@ -25,6 +25,7 @@ from ..models import (
     DistilBERT,
     MaskedLanguageModel,
     PreNormTransformer,
+    RoBERTa,
     SentenceEncoder,
     SpanFinder,
     TextClassifier,
@@ -515,6 +516,8 @@ def tiny_body(draw, kind, n_layers):
     sizes = {"n_layers": n_layers, "n_heads": 2, "d_model": 6, "d_ff": 5, "dropout_rate": 0.2}
     if kind is DistilBERT:
         return DistilBERT(V, T + 1, **sizes), draw.ids(V, 3, T), None
+    if kind is RoBERTa:
+        return RoBERTa(V, T + 4, 2, types, **sizes), draw.ids(V, 3, T), draw.ids(types, 3, T)
     return BERT(V, T + 1, types, **sizes), draw.ids(V, 3, T), draw.ids(types, 3, T)
 
 
@@ -545,6 +548,11 @@ def _(draw):
     yield from head_cases(draw, DistilBERT, DistilBERT)
 
 
+@cases_of(RoBERTa)
+def _(draw):
+    yield from head_cases(draw, RoBERTa, RoBERTa)
+
+
 @cases_of(MaskedLanguageModel)
 def _(draw):
     yield from head_cases(draw, MaskedLanguageModel)
@@ -554,6 +562,7 @@ def _(draw):
 def _(draw):
     yield from head_cases(draw, TextClassifier, n_classes=3)
     yield from head_cases(draw, TextClassifier, DistilBERT, n_classes=4, activation=relu, dropout_rate=0.3)
+    yield from head_cases(draw, TextClassifier, RoBERTa, n_classes=4, drops_first=True)
 
 
 @cases_of(TokenClassifier)

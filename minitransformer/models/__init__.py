@@ -4,6 +4,7 @@ from .bert import BERT
 from .distilbert import DistilBERT
 from .gpt2 import GPT2
 from .heads import MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
+from .roberta import RoBERTa
 from .transformer import PreNormTransformer, Transformer
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "GPT2",
     "MaskedLanguageModel",
     "PreNormTransformer",
+    "RoBERTa",
     "SentenceEncoder",
     "SpanFinder",
     "TextClassifier",

@@ -13,7 +13,7 @@ SIZES = {
     "d_model": "hidden_size",
     "d_ff": "intermediate_size",
 }
-RATES = {
+SETTINGS = {
     "dropout_rate": ("hidden_dropout_prob", 0.1),
     "attention_dropout_rate": ("attention_probs_dropout_prob", 0.1),
     "eps": ("layer_norm_eps", 1e-12),
@@ -52,10 +52,10 @@ HEADS = (
         "BertForSequenceClassification",
         TextClassifier,
         {"bert.pooler.dense": "pooler", "classifier": "classifier"},
-        rates=CLASSIFIER_DROPOUT,
+        settings=CLASSIFIER_DROPOUT,
         fixed={"activation": tanh, "drops_first": False},
     ),
-    Head("BertForTokenClassification", TokenClassifier, {"classifier": "classifier"}, rates=CLASSIFIER_DROPOUT),
+    Head("BertForTokenClassification", TokenClassifier, {"classifier": "classifier"}, settings=CLASSIFIER_DROPOUT),
     Head("BertForQuestionAnswering", SpanFinder, {"qa_outputs": "ends"}, fixed={"dropout_rate": 0.0}),
     Head("BertModel", SentenceEncoder, {}),
 )
@@ -63,7 +63,7 @@ PUBLISHED = Encoder(
     "bert",
     BERT,
     SIZES,
-    RATES,
+    SETTINGS,
     FIXED,
     prefix="bert.",
     tables=TABLES,

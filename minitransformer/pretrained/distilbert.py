@@ -12,7 +12,7 @@ SIZES = {
     "d_model": "dim",
     "d_ff": "hidden_dim",
 }
-RATES = {"dropout_rate": ("dropout", 0.1), "attention_dropout_rate": ("attention_dropout", 0.1)}
+SETTINGS = {"dropout_rate": ("dropout", 0.1), "attention_dropout_rate": ("attention_dropout", 0.1)}
 FIXED = {
     "activation": ("gelu",),
     "sinusoidal_pos_embds": (False, True),  # only how its table began: it is in the file like any other
@@ -39,7 +39,7 @@ HEADS = (
         "DistilBertForSequenceClassification",
         TextClassifier,
         {"pre_classifier": "pooler", "classifier": "classifier"},
-        rates={"dropout_rate": ("seq_classif_dropout", 0.2)},
+        settings={"dropout_rate": ("seq_classif_dropout", 0.2)},
         fixed={"activation": relu, "drops_first": False},
     ),
     Head(
@@ -52,7 +52,7 @@ HEADS = (
         "DistilBertForQuestionAnswering",
         SpanFinder,
         {"qa_outputs": "ends"},
-        rates={"dropout_rate": ("qa_dropout", 0.1)},
+        settings={"dropout_rate": ("qa_dropout", 0.1)},
     ),
     Head("DistilBertModel", SentenceEncoder, {}),
 )
@@ -60,7 +60,7 @@ PUBLISHED = Encoder(
     "distilbert",
     DistilBERT,
     SIZES,
-    RATES,
+    SETTINGS,
     FIXED,
     prefix="distilbert.",
     tables={

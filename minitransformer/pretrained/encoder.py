@@ -20,7 +20,7 @@ class Head(NamedTuple):
     model: Any
     maps: dict  # theirs -> ours; linear maps and norms, each a weight and a bias
     biases: dict = {}  # theirs -> ours; a parameter each
-    rates: dict = {}  # field -> its name in config.json, and what it is where that says nothing
+    settings: dict = {}  # field -> its name in config.json, and what it is where that says nothing
     fixed: dict = {}  # field -> what it is in every model of this kind
 
 
@@ -45,7 +45,7 @@ class Encoder:
     model_type: str
     body: Any  # our class
     sizes: dict  # field -> its name in config.json
-    rates: dict  # field -> its name in config.json, and what it is where that says nothing
+    settings: dict  # field -> its name in config.json, and what it is where that says nothing
     fixed: dict  # theirs -> the values with which it is the model that we have; the first is the published one
     prefix: str  # before the names of the body's tensors, but for files of a body alone
     tables: dict  # theirs -> ours, and the field that says how many rows it has
@@ -73,13 +73,13 @@ class Encoder:
         """The model that config.json describes, or that body under another head. ValueError for what we do not have."""
         check_config(config, self.sizes, self.fixed)
         sizes = {ours: config[theirs] for ours, theirs in self.sizes.items()}
-        body = self.body(**sizes, **given(config, self.rates))
+        body = self.body(**sizes, **given(config, self.settings))
         there = self.published_head(config)
         kind = head or there
         if kind not in (there, SentenceEncoder):  # which takes any body; other heads may have tensors of the same names
             raise ValueError(f"its head is that of a {there.__name__}, and not of a {kind.__name__}")
         head = next(each for each in self.heads if each.model is kind)
-        more = given(config, head.rates) | head.fixed
+        more = given(config, head.settings) | head.fixed
         if "n_classes" not in kind.__dataclass_fields__:
             return kind(body, **more)
         if config.get("problem_type") not in (None, "single_label_classification") or len(labels_of(config)) == 1:
@@ -102,7 +102,7 @@ class Encoder:
             what = "; ".join(f"{name} is {getattr(model, name)}, not {head.fixed[name]}" for name in wrong)
             raise ValueError(f"a {type(model).__name__} over a {self.body.__name__} is not published so: {what}")
         sizes = {theirs: getattr(body, ours) for ours, theirs in self.sizes.items()}
-        rates = said(body, self.rates) | said(model, head.rates)
+        settings = said(body, self.settings) | said(model, head.settings)
         fixed = {name: values[0] for name, values in self.fixed.items()}
         named = {}
         if hasattr(model, "n_classes"):
@@ -112,7 +112,7 @@ class Encoder:
                 "label2id": {label: i for i, label in enumerate(labels)},
             }
         kind = {"model_type": self.model_type, "architectures": [head.architecture]}
-        return {**kind, **sizes, **rates, **fixed, **named}
+        return {**kind, **sizes, **settings, **fixed, **named}
 
     def table(self, model):
         """[Row, ...] of all parameters."""
@@ -160,17 +160,17 @@ class Encoder:
         return found
 
 
-def given(config, rates):
+def given(config, settings):
     """{field: number} of what config.json says."""
-    return {ours: config.get(theirs, otherwise) for ours, (theirs, otherwise) in rates.items()}
+    return {ours: config.get(theirs, otherwise) for ours, (theirs, otherwise) in settings.items()}
 
 
-def said(thing, rates):
+def said(thing, settings):
     """{theirs: number} of a body or a head; a head's None means its body's, for which not every kind has a word."""
     found = {}
-    for ours, (theirs, otherwise) in rates.items():
+    for ours, (theirs, otherwise) in settings.items():
         number = getattr(thing, ours)
         if number is None and otherwise is not None:
             number = getattr(thing.body, ours)
-        found[theirs] = None if number is None else float(number)
+        found[theirs] = number if number is None or isinstance(otherwise, int) else float(number)
     return found

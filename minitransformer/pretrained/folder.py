@@ -9,15 +9,21 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
+from ..tokenizers import RobertaTokenizer, WordPieceTokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
-from . import bert, distilbert, gpt2
+from . import bert, distilbert, gpt2, roberta
 from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
 POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
-ARCHITECTURES = {"bert": bert.PUBLISHED, "distilbert": distilbert.PUBLISHED, "gpt2": gpt2}  # by model_type
+ARCHITECTURES = {  # by config.json's model_type
+    "bert": bert.PUBLISHED,
+    "distilbert": distilbert.PUBLISHED,
+    "gpt2": gpt2,
+    "roberta": roberta.PUBLISHED,
+}
 END_OF_TEXT = b"<|endoftext|>"
 
 
@@ -70,6 +76,10 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         raise ValueError(
             f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {vocab_size}"
         )
+    try:
+        check_padding(model, tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
     stored = stored_tensors(folder)
     try:
         stored = architecture.our_view(stored, model)
@@ -84,6 +94,13 @@ def labels_of(found):
     """[label], by class, of what was loaded; without classes, none"""
     labels = getattr(ARCHITECTURES[found.config["model_type"]], "labels_of", None)
     return labels(found.config) if labels else []
+
+
+def check_padding(model, tokenizer):
+    """ValueError where the model counts positions without another token than the tokenizer's padding."""
+    padding = getattr(getattr(model, "body", None), "padding_idx", None)
+    if padding is not None and padding != tokenizer.pad:
+        raise ValueError(f"the id of padding is {tokenizer.pad} in the tokenizer, but {padding} in the model")
 
 
 def check_labels(model, labels):
@@ -185,8 +202,11 @@ def shapes_of(model, dtype):
 
 def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
-    if hasattr(tokenizer, "pad"):
+    if isinstance(tokenizer, WordPieceTokenizer):
         return {"pad_token_id": tokenizer.pad}
+    if isinstance(tokenizer, RobertaTokenizer):
+        ends = {"bos_token_id": tokenizer.first, "eos_token_id": tokenizer.separator}
+        return {"pad_token_id": tokenizer.pad, **ends}
     end = tokenizer.tokens.index(END_OF_TEXT) if END_OF_TEXT in tokenizer.tokens else None
     return {"bos_token_id": end, "eos_token_id": end}
 
@@ -215,6 +235,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {vocab_size_of(model)}"
         )
+    check_padding(model, tokenizer)
     dtype = leaves(p)[0][1].dtype
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")

@@ -6,10 +6,12 @@ from ..files import to_json, write_atomically
 from .bpe import BPETokenizer
 from .char import CharTokenizer
 from .framing import Framed, batch_of, framed
+from .roberta import RobertaTokenizer
 from .wordpiece import WordPieceTokenizer
 
 WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
-TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, WordPieceTokenizer)}
+KINDS = (CharTokenizer, BPETokenizer, WordPieceTokenizer, RobertaTokenizer)
+TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in KINDS}
 
 
 def tokenizer_json(tokenizer):

@@ -10,6 +10,7 @@ from minitransformer.models import (
     BERT,
     DistilBERT,
     MaskedLanguageModel,
+    RoBERTa,
     SentenceEncoder,
     SpanFinder,
     TextClassifier,
@@ -20,7 +21,10 @@ from minitransformer.trees import leaves
 
 BODY = BERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
 DISTILLED = DistilBERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
-BODIES = [BODY, DISTILLED]
+LONGER = RoBERTa(
+    13, n_positions=13, padding_idx=3, n_types=2, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2
+)
+BODIES = [BODY, DISTILLED, LONGER]
 
 
 def over(body, **pooler):
@@ -35,7 +39,11 @@ def over(body, **pooler):
     ]
 
 
-MODELS = [*over(BODY), *over(DISTILLED, activation=relu, dropout_rate=0.4)]
+MODELS = [
+    *over(BODY),
+    *over(DISTILLED, activation=relu, dropout_rate=0.4),
+    *over(LONGER, drops_first=True),
+]
 SHAPES = [(4, 7, 6), (4, 7, 13), (4, 3), (4, 7, 3), (4, 2, 7), (4, 6), (4, 6)] * len(BODIES)
 NAMES = [
     type(getattr(model, "body", model)).__name__ + type(model).__name__ + getattr(model, "pooling", "")
@@ -115,7 +123,7 @@ def test_it_looks_both_ways_and_types_tell(model, rng):
     assert not np.allclose(model.forward(p, later)[0][first], y[first])
     close(model.forward(p, ids, types=np.zeros((2, 7), np.int64))[0], y)
     told = not np.allclose(model.forward(p, ids, types=np.ones((2, 7), np.int64))[0], y)
-    assert told == isinstance(getattr(model, "body", model), BERT)  # a DistilBERT has none
+    assert told != isinstance(getattr(model, "body", model), DistilBERT)  # which has none
 
 
 @every_model
@@ -203,8 +211,59 @@ def test_ids_types_and_lengths_that_do_not_fit(body, rng):
     p = body.init(rng)
     with pytest.raises(ValueError, match="outside the vocabulary of 13"):
         body.forward(p, np.array([[13]]))
-    if isinstance(body, BERT):
+    if not isinstance(body, DistilBERT):
         with pytest.raises(ValueError, match="outside the vocabulary of 2"):
             body.forward(p, np.array([[1]]), types=np.array([[2]]))
     with pytest.raises(ValueError, match="outside the context of 9"):
         body.forward(p, np.zeros((1, 10), np.int64))
+
+
+# --------------------------------------------------------------------------------------------------- RoBERTa alone
+
+
+def test_positions_count_tokens():
+    """From padding_idx + 1, over those that are no padding, wherever that stands."""
+    ids = np.array([[5, 6, 7, 3, 3], [3, 3, 5, 6, 7], [5, 3, 6, 3, 7], [3, 3, 3, 3, 3]])
+    expected = [[4, 5, 6, 3, 3], [3, 3, 4, 5, 6], [4, 3, 5, 3, 6], [3, 3, 3, 3, 3]]
+    assert LONGER.positions_of(ids).tolist() == expected
+    assert LONGER.positions_of(np.zeros((2, 0), np.int64)).shape == (2, 0)
+
+
+def test_padding_on_the_left_changes_nothing(rng):
+    p, ids = parameters(LONGER, rng), rng.integers(4, 13, (2, 5))
+    padded = np.concatenate([np.full((2, 3), 3), ids], 1)
+    mask = (padded != 3)[:, None, None]
+    close(LONGER.forward(p, padded, mask=mask)[0][:, 3:], LONGER.forward(p, ids)[0])
+
+
+def test_rows_that_no_token_has_feel_nothing(rng):
+    p, ids = parameters(LONGER, rng), np.array([[5, 6, 7, 8, 3]])
+    h, saved = LONGER.forward(p, ids)
+    felt = np.abs(LONGER.backward(rng.normal(size=h.shape), saved)["position"]["weight"]).sum(1) > 0
+    assert np.flatnonzero(felt).tolist() == [3, 4, 5, 6, 7]
+
+
+def test_a_text_as_long_as_the_context(rng):
+    p, tokens = LONGER.init(rng), np.full((1, 9), 5)
+    assert LONGER.context_length == 9 and RoBERTa().context_length == 512
+    LONGER.forward(p, tokens)
+    LONGER.forward(p, np.concatenate([tokens, [[3, 3]]], 1))  # padding is no token
+    with pytest.raises(ValueError, match="there are 10 tokens, outside the context of 9"):
+        LONGER.forward(p, np.full((1, 10), 5))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"n_positions": 2}, "n_positions=2 has no room behind padding_idx=1"),
+        ({"n_positions": 0}, "n_positions must be at least 1, not 0"),
+        ({"n_types": 0}, "n_types must be at least 1"),
+        ({"padding_idx": -1}, "padding_idx=-1 is no id of a vocabulary of 50265"),
+        ({"padding_idx": 50265}, "padding_idx=50265 is no id"),
+        ({"padding_idx": None}, "padding_idx=None is no id"),
+        ({"padding_idx": True}, "padding_idx=True is no id"),
+    ],
+)
+def test_positions_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RoBERTa(**settings)

@@ -39,6 +39,7 @@ class Family(NamedTuple):
 FAMILIES = {
     models.BERT: Family("Bert", ARCHITECTURES["bert"]),
     models.DistilBERT: Family("DistilBert", ARCHITECTURES["distilbert"]),
+    models.RoBERTa: Family("Roberta", ARCHITECTURES["roberta"]),
 }
 
 
@@ -62,8 +63,9 @@ def published(model):
 
 
 def unpooled(kind, config):
-    """A body alone without what follows it in theirs: BERT's comes with a pooler."""
-    return kind(config, **({"add_pooling_layer": False} if kind is transformers.BertModel else {}))
+    """A body alone without what follows it in theirs: some come with a pooler."""
+    pooled = kind in (transformers.BertModel, transformers.RobertaModel)
+    return kind(config, **({"add_pooling_layer": False} if pooled else {}))
 
 
 def named(model, p):
@@ -84,12 +86,18 @@ def theirs(model, p, ids, types, mask):
 
 def embedded(model, p, ids, types):
     """What goes into the first norm."""
-    h = twin(ops.learned_positions)(p["position"], twin(ops.embedding)(p["token"], ids))
+    positions = None
+    if type(model) is models.RoBERTa:
+        positions = torch.full_like(ids, model.padding_idx)
+        for row, tokens in zip(positions, ids != model.padding_idx, strict=True):
+            row[tokens] = torch.arange(int(tokens.sum())) + model.padding_idx + 1
+    h = twin(ops.learned_positions)(p["position"], twin(ops.embedding)(p["token"], ids), positions=positions)
     if type(model) is models.DistilBERT:
         return h
     return h + twin(ops.embedding)(p["type"], torch.zeros_like(ids) if types is None else types)
 
 
+@twin_of(models.RoBERTa)
 @twin_of(models.DistilBERT)
 @twin_of(models.BERT)
 def _(model):

@@ -23,6 +23,7 @@ from minitransformer.models import (
     DistilBERT,
     MaskedLanguageModel,
     PreNormTransformer,
+    RoBERTa,
     SentenceEncoder,
     SpanFinder,
     TextClassifier,
@@ -306,8 +307,12 @@ BERT_ZERO = tuple(f"layers.{i}.{KEY_BIAS}" for i in range(3))
 BODIES = (
     BERT(vocab_size=13, context_length=11, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17),
     DistilBERT(vocab_size=13, context_length=11, n_layers=3, n_heads=2, d_model=10, d_ff=17),
+    RoBERTa(13, n_positions=15, padding_idx=3, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17, eps=1e-3),
 )
-AS_PUBLISHED = {(DistilBERT, TextClassifier): {"activation": ops.relu}}  # how a head differs from that over a BERT
+AS_PUBLISHED = {
+    (DistilBERT, TextClassifier): {"activation": ops.relu},
+    (RoBERTa, TextClassifier): {"drops_first": True},
+}  # how a head differs from that over a BERT
 
 
 def bert(draw, head=None, body=BODIES[0], **more):

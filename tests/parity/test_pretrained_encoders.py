@@ -11,9 +11,9 @@ from minitransformer.pretrained.names import tensors_of
 from minitransformer.tokenizers import framed
 from minitransformer.training.losses import label_loss
 
+from . import test_roberta_tokenizer, test_wordpiece
 from .agreement import relative
 from .bert import FAMILIES, TASKS, every_row_learns
-from .test_wordpiece import trained
 
 BERT_SIZES = {
     "max_position_embeddings": 23,
@@ -24,9 +24,14 @@ BERT_SIZES = {
 }
 SIZES = {
     models.BERT: BERT_SIZES,
+    models.RoBERTa: BERT_SIZES | {"type_vocab_size": 1},
     models.DistilBERT: {"max_position_embeddings": 23, "dim": 30, "n_layers": 3, "n_heads": 5, "hidden_dim": 37},
 }
-TOKENIZERS = dict.fromkeys((models.BERT, models.DistilBERT), trained)
+TOKENIZERS = {
+    models.BERT: test_wordpiece.trained,
+    models.DistilBERT: test_wordpiece.trained,
+    models.RoBERTa: test_roberta_tokenizer.trained,
+}
 KEY_BIAS = ("key.bias", "k_lin.bias")
 LAST_BIAS = ("layer.2.output.LayerNorm.bias", "layer.2.output_layer_norm.bias", "qa_outputs.bias")
 every_head = pytest.mark.parametrize("head", TASKS, ids=lambda head: head.__name__)
@@ -60,6 +65,8 @@ def padded(body, rng):
     """ids, types, kept: two of three texts are followed by padding"""
     kept = np.arange(11) < np.array([[11], [6], [9]])
     ids, types = rng.integers(0, body.vocab_size, (2, 3, 11))
+    if isinstance(body, models.RoBERTa):  # theirs counts positions by it
+        ids = np.where(kept, np.where(ids == body.padding_idx, 0, ids), body.padding_idx)
     return ids, types % getattr(body, "n_types", 1), kept
 
 
