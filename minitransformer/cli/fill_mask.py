@@ -1,4 +1,4 @@
-"""Say what could stand where a text has [MASK].
+"""Say what could stand where a text has [MASK], or for a RoBERTa <mask>.
 
 Each mask of each text is answered by the tokens that the model finds likeliest there, with their probabilities.
 """

@@ -38,7 +38,7 @@ def starting_point(folder, found, head, labels, rng):
         return Start(whole.model, whole.p, labels_of(whole) if labels else [], False)
     if len(labels) == 1:
         raise ValueError(f"all labels are {labels[0]!r}: there is nothing to tell apart")
-    model = head(found.model.body, len(labels)) if labels else head(found.model.body)
+    model = architecture.under(found.model.body, head, found.config, *([len(labels)] if labels else []))
     p = model.init(rng) | {"body": found.p["body"]}
     if "pooler" in p:
         p["pooler"] = published(folder, architecture, model, "pooler", p["pooler"])

@@ -1,17 +1,21 @@
 """One file per architecture, named after it; and in `heads`, what is asked of a body."""
 
 from .bert import BERT
+from .distilbert import DistilBERT
 from .gpt2 import GPT2
 from .heads import MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
 from .llama import LLaMA
+from .roberta import RoBERTa
 from .transformer import PreNormTransformer, Transformer
 
 __all__ = [
     "BERT",
+    "DistilBERT",
     "GPT2",
     "LLaMA",
     "MaskedLanguageModel",
     "PreNormTransformer",
+    "RoBERTa",
     "SentenceEncoder",
     "SpanFinder",
     "TextClassifier",

@@ -18,15 +18,13 @@ from ..ops import (
     dropout_backward,
     embedding,
     embedding_backward,
-    gelu,
     layer_norm,
     layer_norm_backward,
     learned_positions,
     learned_positions_backward,
 )
-from ..ops.dropout import check_rate
-from .checks import check_count, check_frozen
-from .initial import affine, norm, table
+from .encoder import check_encoder, initial_layers, layer_settings
+from .initial import norm, table
 
 
 @registered("model")
@@ -50,15 +48,7 @@ class BERT:
     extended = False  # gelu's error function exists up to float64
 
     def __post_init__(self):
-        for name in ("vocab_size", "context_length", "n_types", "n_layers", "n_heads", "d_model", "d_ff"):
-            check_count(name, getattr(self, name))
-        if self.d_model % self.n_heads:
-            raise ValueError(f"n_heads={self.n_heads} does not divide d_model={self.d_model}")
-        check_rate(self.dropout_rate)
-        check_rate(self.attention_dropout_rate)
-        if not (isinstance(self.eps, float) and 0 < self.eps < np.inf):
-            raise ValueError(f"eps must be a number above 0, not {self.eps!r}")
-        check_frozen(self.frozen, self.n_layers)
+        check_encoder(self, "context_length", "n_types")
 
     @property
     def layers(self):
@@ -66,22 +56,13 @@ class BERT:
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
-        D, F = self.d_model, self.d_ff
-
-        def layer():
-            return {
-                "attention": {name: affine(rng, D, D, dtype) for name in ("q", "k", "v", "out")},
-                "norm1": norm(D, dtype),
-                "feed_forward": {"up": affine(rng, F, D, dtype), "down": affine(rng, D, F, dtype)},
-                "norm2": norm(D, dtype),
-            }
-
+        D = self.d_model
         return {
             "token": table(rng, self.vocab_size, D, dtype),
             "position": table(rng, self.context_length, D, dtype),
             "type": table(rng, self.n_types, D, dtype),
             "norm": norm(D, dtype),
-            "layers": [layer() for _ in range(self.n_layers)],
+            "layers": initial_layers(self, rng, dtype),
         }
 
     def forward(self, p, ids, *, types=None, mask=None, key=None):
@@ -97,17 +78,7 @@ class BERT:
         h, saved["norm"] = layer_norm(p["norm"], h + of_type, eps=self.eps)
         h, saved["dropout"] = dropout(h, rate=self.dropout_rate, key=fold(key, 0))
         saved = {} if self.frozen else saved
-        h, saved["layers"] = self.layers(
-            p["layers"],
-            h,
-            key=fold(key, 1),
-            n_heads=self.n_heads,
-            activation=gelu,
-            mask=mask,
-            eps=self.eps,
-            dropout_rate=self.dropout_rate,
-            attention_dropout_rate=self.attention_dropout_rate,
-        )
+        h, saved["layers"] = self.layers(p["layers"], h, mask=mask, key=fold(key, 1), **layer_settings(self))
         return h, saved
 
     def backward(self, dh, saved):

@@ -2,8 +2,8 @@
 
 FOLDER/config.json                      the architecture (`model_type`) and its sizes
        model.safetensors                the tensors; or in shards, model.safetensors.index.json says which is where
-       vocab.json, merges.txt           the tokenizer of a GPT-2; or both in tokenizer.json
-       vocab.txt                        the tokenizer of a BERT, with tokenizer_config.json; or tokenizer.json
+       vocab.json, merges.txt           the tokenizer of a GPT-2, or a RoBERTa; or both in tokenizer.json
+       vocab.txt                        the tokenizer of a BERT, and tokenizer_config.json; or tokenizer.json
        tokenizer.json                   the tokenizer of a LLaMA
 """
 

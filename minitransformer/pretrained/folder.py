@@ -9,16 +9,22 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
-from ..tokenizers import WordPieceTokenizer
+from ..tokenizers import RobertaTokenizer, WordPieceTokenizer
 from ..training import checkpoint
 from ..trees import fill, leaves
-from . import bert, gpt2, llama
+from . import bert, distilbert, gpt2, llama, roberta
 from .names import parameters_of, tensors_of
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
 POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
-ARCHITECTURES = {"bert": bert, "gpt2": gpt2, "llama": llama}  # by config.json's model_type
+ARCHITECTURES = {  # by config.json's model_type
+    "bert": bert.PUBLISHED,
+    "distilbert": distilbert.PUBLISHED,
+    "gpt2": gpt2,
+    "llama": llama,
+    "roberta": roberta.PUBLISHED,
+}
 
 
 class Pretrained(NamedTuple):
@@ -70,6 +76,10 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         raise ValueError(
             f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {vocab_size}"
         )
+    try:
+        check_padding(model, tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
     stored = stored_tensors(folder)
     try:
         stored = architecture.our_view(stored, model)
@@ -84,6 +94,13 @@ def labels_of(found):
     """[label], by class, of what was loaded; without classes, none"""
     labels = getattr(ARCHITECTURES[found.config["model_type"]], "labels_of", None)
     return labels(found.config) if labels else []
+
+
+def check_padding(model, tokenizer):
+    """ValueError where the model counts positions without another token than the tokenizer's padding."""
+    padding = getattr(getattr(model, "body", None), "padding_idx", None)
+    if padding is not None and padding != tokenizer.pad:
+        raise ValueError(f"the id of padding is {tokenizer.pad} in the tokenizer, but {padding} in the model")
 
 
 def check_labels(model, labels):
@@ -187,6 +204,9 @@ def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
     if isinstance(tokenizer, WordPieceTokenizer):
         return {"pad_token_id": tokenizer.pad}
+    if isinstance(tokenizer, RobertaTokenizer):
+        ends = {"bos_token_id": tokenizer.first, "eos_token_id": tokenizer.separator}
+        return {"pad_token_id": tokenizer.pad, **ends}
     begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
@@ -203,16 +223,19 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    architecture = next((each for each in ARCHITECTURES.values() if type(model) in each.MODELS), None)
-    if architecture is None:
-        known = ", ".join(kind.__name__ for each in ARCHITECTURES.values() for kind in each.MODELS)
-        raise ValueError(f"a {type(model).__name__} has no published form here; there are: {known}")
+    kind = next((kind for kind, each in ARCHITECTURES.items() if each.takes(model)), None)
+    if kind is None:
+        known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
+        what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
+        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}")
+    architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
-    tokens = tokenizer_files(tokenizer)
+    tokens = tokenizer_files(tokenizer, kind)
     if tokenizer.vocab_size != vocab_size_of(model):
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {vocab_size_of(model)}"
         )
+    check_padding(model, tokenizer)
     dtype = leaves(p)[0][1].dtype
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")

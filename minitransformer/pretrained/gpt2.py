@@ -7,7 +7,7 @@ from ..models import GPT2
 from .config import check_config
 from .names import Row
 
-MODELS = (GPT2,)
+models = (GPT2,)
 SIZES = {  # ours -> theirs
     "vocab_size": "vocab_size",
     "context_length": "n_positions",
@@ -25,6 +25,11 @@ FIXED = {  # theirs -> the values with which it is the model that we have; the f
 }
 LAYER = "transformer.h."
 PREFIX = "transformer."  # which some files have before each name, and some have not
+
+
+def takes(model):
+    """Whether this is a model of this kind."""
+    return type(model) in models
 
 
 def model_of(config, head=None):

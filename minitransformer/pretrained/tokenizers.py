@@ -8,7 +8,8 @@ import functools
 import json
 
 from ..files import read_json, to_json
-from ..tokenizers import BPETokenizer, SentencePieceTokenizer, WordPieceTokenizer
+from ..tokenizers import BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, WordPieceTokenizer
+from ..tokenizers import roberta as of_roberta
 from ..tokenizers.sentencepiece import BEGIN, END, SPACE, UNKNOWN
 from ..tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from .tensors import shown
@@ -39,27 +40,41 @@ def token_of(text):
     return bytes(known[c] for c in text) if all(c in known for c in text) else text.encode("utf-8")
 
 
+KINDS = {  # by model_type
+    "bert": WordPieceTokenizer,
+    "distilbert": WordPieceTokenizer,
+    "gpt2": BPETokenizer,
+    "llama": SentencePieceTokenizer,
+    "roberta": RobertaTokenizer,
+}
+
+
 def read_tokenizer(folder, kind):
     """The tokenizer of a folder with a model of this model_type. ValueError naming what is missing or damaged."""
-    return {"bert": read_wordpiece, "llama": read_sentencepiece}.get(kind, read_bpe)(folder)
+    read = {
+        BPETokenizer: read_bpe,
+        RobertaTokenizer: read_roberta,
+        SentencePieceTokenizer: read_sentencepiece,
+        WordPieceTokenizer: read_wordpiece,
+    }
+    return read[KINDS[kind]](folder)
 
 
-def tokenizer_files(tokenizer):
-    """{file name: bytes} of the published form. ValueError for a tokenizer that has none."""
-    if isinstance(tokenizer, BPETokenizer):
-        return bpe_files(tokenizer)
-    if isinstance(tokenizer, WordPieceTokenizer):
-        return wordpiece_files(tokenizer)
-    if isinstance(tokenizer, SentencePieceTokenizer):
-        return sentencepiece_files(tokenizer)
-    known = ", ".join(kind.__name__ for kind in (BPETokenizer, SentencePieceTokenizer, WordPieceTokenizer))
-    raise ValueError(f"a {type(tokenizer).__name__} has no published form here; there are those of: {known}")
+def tokenizer_files(tokenizer, kind):
+    """{file name: bytes} beside a model of this model_type. ValueError for a tokenizer that has none there."""
+    if type(tokenizer) is not KINDS[kind]:
+        name = type(tokenizer).__name__
+        raise ValueError(f"a {name} has no published form here beside a {kind}; a {KINDS[kind].__name__} has")
+    if KINDS[kind] is WordPieceTokenizer:
+        return wordpiece_files(tokenizer, kind)
+    files = {BPETokenizer: bpe_files, RobertaTokenizer: roberta_files, SentencePieceTokenizer: sentencepiece_files}
+    return files[KINDS[kind]](tokenizer)
 
 
 # ---------------------------------------------------------------------------------------------------- byte-level BPE
 
 
-def read_bpe(folder):
+def read_bpe(folder, make=BPETokenizer):
     """The tokenizer of a folder. ValueError naming the file that is missing or damaged."""
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         vocab = read_json(folder / "vocab.json")
@@ -84,13 +99,13 @@ def read_bpe(folder):
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.json with merges.txt nor tokenizer.json")
     try:
-        return made(vocab, added, merges)
+        return make(*tables(vocab, added, merges))
     except ValueError as error:
         raise ValueError(f"{folder}: its tokenizer is damaged: {error}") from None
 
 
-def made(vocab, added, merges):
-    """vocab, added: {text: id}; what was added is written as it is, and not by its bytes' characters"""
+def tables(vocab, added, merges):
+    """tokens, merges of {text: id}; what was added is written as it is, and not by its bytes' characters"""
     if not isinstance(vocab, dict) or not all(isinstance(text, str) for text in added):
         raise ValueError("its tokens are not texts with ids")
     ids = [*vocab.values(), *added.values()]
@@ -102,7 +117,7 @@ def made(vocab, added, merges):
         if len(merge) != 2 or not all(isinstance(part, str) and part in vocab for part in merge):
             raise ValueError(f"the merge {shown(' '.join(map(str, merge)))!r} is not of two tokens")
         pairs.append((vocab[merge[0]], vocab[merge[1]]))
-    return BPETokenizer([tokens[id] for id in range(len(tokens))], pairs)
+    return [tokens[id] for id in range(len(tokens))], pairs
 
 
 def bpe_files(tokenizer):
@@ -111,6 +126,74 @@ def bpe_files(tokenizer):
     lines = ["#version: 0.2", *(f"{texts[left]} {texts[right]}" for left, right in tokenizer.merges), ""]
     vocab = json.dumps({text: id for id, text in enumerate(texts)}, ensure_ascii=False)
     return {"vocab.json": vocab.encode("utf-8"), "merges.txt": "\n".join(lines).encode("utf-8")}
+
+
+# ---------------------------------------------------------------------------------- byte-level BPE with special tokens
+
+ROLES = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "unk": "<unk>", "pad": "<pad>", "mask": "<mask>"}
+
+
+def read_roberta(folder):
+    """The tokenizer of a folder. ValueError naming the file that is missing, damaged, or of another tokenizer."""
+    takes = True
+    for name, settings_in in (("tokenizer.json", roberta_in_one), ("tokenizer_config.json", roberta_beside)):
+        if not (path := folder / name).is_file():
+            continue
+        data = read_json(path)
+        try:
+            takes = settings_in(data, takes)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
+    return read_bpe(folder, functools.partial(RobertaTokenizer, mask_takes_spaces=takes))
+
+
+def roberta_in_one(data, takes):
+    """Whether <mask> takes the spaces before it. ValueError for whatever else is not as it is here."""
+    before, behind = data.get("pre_tokenizer") or {}, data.get("post_processor") or {}
+    if data.get("normalizer") is not None:
+        raise ValueError(f"it has a normalizer, {shown(data['normalizer'])}, and what is here has none")
+    cut = before.get("type"), before.get("add_prefix_space"), before.get("use_regex", True)
+    if cut != ("ByteLevel", False, True):
+        raise ValueError(f"its pre_tokenizer is {shown(before)}, and ByteLevel without add_prefix_space is needed")
+    frame = behind.get("type"), *((behind.get(role) or [None])[0] for role in ("cls", "sep"))
+    if frame != ("RobertaProcessing", ROLES["cls"], ROLES["sep"]):
+        raise ValueError(f"its post_processor is {shown(behind)}, and RobertaProcessing with <s> and </s> is needed")
+    for token in data.get("added_tokens") or []:
+        if token["content"] not in of_roberta.SPECIAL:
+            raise ValueError(f"it has a special token of its own, which is not here: {shown(token['content'])}")
+        takes = spaces_of(token, takes)
+    return takes
+
+
+def roberta_beside(config, takes):
+    """Whether <mask> takes the spaces before it, where the settings say so."""
+    if config.get("add_prefix_space", False) is not False:
+        raise ValueError("add_prefix_space is true; what is here reads a text as it is")
+    for role, expected in ROLES.items():
+        token = config.get(f"{role}_token")
+        text = token["content"] if isinstance(token, dict) else token
+        if text not in (None, expected):
+            raise ValueError(f"its {role}_token is {shown(text)}, and {expected} is needed")
+        if isinstance(token, dict):
+            takes = spaces_of(token, takes)
+    return takes
+
+
+def spaces_of(token, takes):
+    """What an entry of a special token says of the spaces before <mask>. ValueError where any other takes some."""
+    mask = token["content"] == "<mask>"
+    if wrong := [name for name in ("rstrip", "single_word", *(() if mask else ("lstrip",))) if token.get(name, False)]:
+        raise ValueError(f"its token {token['content']} has {', '.join(wrong)}, which is not here")
+    return bool(token.get("lstrip", False)) if mask else takes
+
+
+def roberta_files(tokenizer):
+    """{file name: bytes}: vocab.json, merges.txt and tokenizer_config.json."""
+    flags = {"lstrip": tokenizer.mask_takes_spaces, "rstrip": False, "single_word": False, "normalized": False}
+    special = {f"{role}_token": text for role, text in ROLES.items()}
+    special["mask_token"] = {"__type": "AddedToken", "content": ROLES["mask"], **flags, "special": True}
+    config = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": False, "trim_offsets": True, **special}
+    return bpe_files(tokenizer.bpe) | {"tokenizer_config.json": to_json(config)}
 
 
 # --------------------------------------------------------------------------------------------------------- WordPiece
@@ -182,12 +265,15 @@ def wordpiece_in_one(path):
     return sorted(vocab, key=vocab.get), settings
 
 
-def wordpiece_files(tokenizer):
+TOKENIZER_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}
+
+
+def wordpiece_files(tokenizer, kind):
     """{file name: bytes}: vocab.txt and tokenizer_config.json."""
     settings = {theirs: getattr(tokenizer, ours) for theirs, ours in WORDPIECE_SETTINGS.items()}
     names = ("pad", "unk", "cls", "sep", "mask")
     special = {f"{name}_token": text for name, text in zip(names, SPECIAL, strict=True)}
-    config = {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": True, **settings, **special}
+    config = {"tokenizer_class": TOKENIZER_CLASSES[kind], "tokenize_chinese_chars": True, **settings, **special}
     if broken := [text for text in tokenizer.vocabulary if "\n" in text or "\r" in text]:
         raise ValueError(f"the token {broken[0]!r} has a line break, and vocab.txt a line for each token")
     vocabulary = "".join(f"{text}\n" for text in tokenizer.vocabulary)

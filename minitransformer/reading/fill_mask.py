@@ -1,4 +1,4 @@
-"""What could stand where a text says [MASK]."""
+"""What could stand where a text says [MASK], or whatever the tokenizer has for it."""
 
 import numpy as np
 

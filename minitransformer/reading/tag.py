@@ -39,17 +39,18 @@ def tag(model, p, tokenizer, labels, texts, *, outside="O", truncate=False):
 
 
 def words_of(frame, tokenizer, labels, chances):
-    """[(label, probability, begin, end), ...] of the words: pieces that go on with a word belong to it"""
-    words = []
+    """[(label, probability, begin, end), ...] of words; pieces that go on with one belong to it, and spaces are none"""
+    words, before = [], None
     for id, number, (begin, end), chance in zip(frame.ids, frame.texts, frame.offsets.tolist(), chances):
         if number < 0:
             continue
-        if words and tokenizer.continues(id):
+        if words and tokenizer.continues(before, id):
             words[-1] = (*words[-1][:3], end)
         else:
             best = int(chance.argmax())
             words.append((labels[best], float(chance[best]), begin, end))
-    return words
+        before = id
+    return [word for word in words if word[2] < word[3]]
 
 
 def spans(text, words, outside):

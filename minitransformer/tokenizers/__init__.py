@@ -6,13 +6,13 @@ from ..files import to_json, write_atomically
 from .bpe import BPETokenizer
 from .char import CharTokenizer
 from .framing import Framed, batch_of, framed
+from .roberta import RobertaTokenizer
 from .sentencepiece import SentencePieceTokenizer
 from .wordpiece import WordPieceTokenizer
 
 WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
-TOKENIZERS = {
-    tokenizer.name: tokenizer for tokenizer in (CharTokenizer, BPETokenizer, SentencePieceTokenizer, WordPieceTokenizer)
-}
+KINDS = (CharTokenizer, BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, WordPieceTokenizer)
+TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in KINDS}
 
 
 def tokenizer_json(tokenizer):

@@ -37,6 +37,7 @@ class WordPieceTokenizer(Tokenizer):
     """
 
     name = "wordpiece"
+    second_type = 1  # of the second of two texts
 
     def __init__(self, vocabulary, *, lowercase=True, strip_accents=None):
         vocabulary = list(vocabulary)
@@ -48,6 +49,7 @@ class WordPieceTokenizer(Tokenizer):
         super().__init__([text.encode("utf-8") for text in vocabulary])
         self.vocabulary, self.lowercase, self.strip_accents = vocabulary, lowercase, strip_accents
         self.pad, self.unknown, self.first, self.separator, self.mask = (self.ids[text] for text in SPECIAL)
+        self.between = [self.separator]  # of two texts
         self.longest = max(map(len, vocabulary))
         self.special = re.compile(f"({'|'.join(map(re.escape, SPECIAL))})")
         self.known = {}  # word -> ([ids], where in it each begins and ends)
@@ -109,7 +111,7 @@ class WordPieceTokenizer(Tokenizer):
             begin = end
         return found or [(self.unknown, 0, len(word))]
 
-    def continues(self, id):
+    def continues(self, before, id):
         """Whether a token goes on with the word of the one before."""
         return self.vocabulary[id].startswith(CONTINUES)
 

@@ -1,4 +1,6 @@
-"""The twins of BERT and of the heads over it: those of transformers, with our weights."""
+"""The twins of BERT and those after it, and of the heads over them: those of transformers, with our weights."""
+
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -6,53 +8,104 @@ from torch import nn
 
 from minitransformer import models, ops
 from minitransformer.convention import fold
-from minitransformer.pretrained.bert import config_of, table
+from minitransformer.pretrained import ARCHITECTURES
 from minitransformer.training.losses import label_loss
 from minitransformer.trees import leaves
 
 from .twins import call, twin, twin_of
 
-KINDS = {
-    models.MaskedLanguageModel: transformers.BertForMaskedLM,
-    models.SentenceEncoder: transformers.BertModel,
-    models.SpanFinder: transformers.BertForQuestionAnswering,
-    models.TextClassifier: transformers.BertForSequenceClassification,
-    models.TokenClassifier: transformers.BertForTokenClassification,
+TASKS = {
+    models.MaskedLanguageModel: "ForMaskedLM",
+    models.SentenceEncoder: "Model",
+    models.SpanFinder: "ForQuestionAnswering",
+    models.TextClassifier: "ForSequenceClassification",
+    models.TokenClassifier: "ForTokenClassification",
 }
+
+
+class Family(NamedTuple):
+    """What transformers calls our bodies: its classes begin so, and its files have this before the body's names."""
+
+    name: str
+    published: Any
+
+    def kind(self, head):
+        return getattr(transformers, self.name + TASKS[head])
+
+    def configuration(self, **settings):
+        return getattr(transformers, f"{self.name}Config")(**settings)
+
+
+FAMILIES = {
+    models.BERT: Family("Bert", ARCHITECTURES["bert"]),
+    models.DistilBERT: Family("DistilBert", ARCHITECTURES["distilbert"]),
+    models.RoBERTa: Family("Roberta", ARCHITECTURES["roberta"]),
+}
+
+
+def family_of(model):
+    return FAMILIES[type(model.body)]
+
+
+def every_row_learns(module):
+    """The row of padding, too: what is said at places of padding comes from there, as everything else."""
+    for part in module.modules():
+        if isinstance(part, nn.Embedding):
+            part.padding_idx = None
+    return module
 
 
 def published(model):
     """transformers' model of this kind and size, in float64, and as in evaluation."""
-    settings = config_of(model) | {"pad_token_id": None}  # or the row of padding would have no gradient
-    config = transformers.BertConfig(**settings, attn_implementation="eager")
-    kind = KINDS[type(model)]
-    more = {"add_pooling_layer": False} if kind is transformers.BertModel else {}
-    return kind(config, **more).double().eval()
+    family = family_of(model)
+    config = family.configuration(**family.published.config_of(model), attn_implementation="eager")
+    return every_row_learns(unpooled(family.kind(type(model)), config)).double().eval()
+
+
+def unpooled(kind, config):
+    """A body alone without what follows it in theirs: some come with a pooler."""
+    pooled = kind in (transformers.BertModel, transformers.RobertaModel)
+    return kind(config, **({"add_pooling_layer": False} if pooled else {}))
 
 
 def named(model, p):
     """Our parameters (tensors) under the published names."""
+    encoder = family_of(model).published
     parameters = dict(leaves(p))
-    found = {row.theirs: parameters[row.ours[0]] for row in table(model)}
+    found = {row.theirs: parameters[row.ours[0]] for row in encoder.table(model)}
     bare = type(model) is models.SentenceEncoder
-    return {name.removeprefix("bert.") if bare else name: each for name, each in found.items()}
+    return {name.removeprefix(encoder.prefix) if bare else name: each for name, each in found.items()}
 
 
 def theirs(model, p, ids, types, mask):
     padding = torch.ones_like(ids) if mask is None else mask[:, 0, 0].long()
     types = torch.zeros_like(ids) if types is None else types
-    return call(published(model), named(model, p), ids, token_type_ids=types, attention_mask=padding)
+    more = {} if type(model.body) is models.DistilBERT else {"token_type_ids": types}
+    return call(published(model), named(model, p), ids, attention_mask=padding, **more)
 
 
+def embedded(model, p, ids, types):
+    """What goes into the first norm."""
+    positions = None
+    if type(model) is models.RoBERTa:
+        positions = torch.full_like(ids, model.padding_idx)
+        for row, tokens in zip(positions, ids != model.padding_idx, strict=True):
+            row[tokens] = torch.arange(int(tokens.sum())) + model.padding_idx + 1
+    h = twin(ops.learned_positions)(p["position"], twin(ops.embedding)(p["token"], ids), positions=positions)
+    if type(model) is models.DistilBERT:
+        return h
+    return h + twin(ops.embedding)(p["type"], torch.zeros_like(ids) if types is None else types)
+
+
+@twin_of(models.RoBERTa)
+@twin_of(models.DistilBERT)
 @twin_of(models.BERT)
 def _(model):
     def forward(p, ids, *, types=None, mask=None, key=None):
         if key is None:
             encoder = models.SentenceEncoder(model)
             return theirs(encoder, {"body": p}, ids, types, mask).last_hidden_state
-        h = twin(ops.learned_positions)(p["position"], twin(ops.embedding)(p["token"], ids))
-        h = h + twin(ops.embedding)(p["type"], torch.zeros_like(ids) if types is None else types)
-        h = twin(ops.layer_norm)(p["norm"], h, eps=model.eps)
+        h = twin(ops.layer_norm)(p["norm"], embedded(model, p, ids, types), eps=model.eps)
         h = twin(ops.dropout)(h, rate=model.dropout_rate, key=fold(key, 0))
         return twin(model.layers)(
             p["layers"],
@@ -77,34 +130,35 @@ def head_twin(of_theirs, of_hidden):
             if key is None:
                 return of_theirs(theirs(model, p, ids, types, mask), mask)
             h = twin(model.body)(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
-            return of_hidden(model, p, h, mask, fold(key, 1))
+            return of_hidden(model, p, h, key)
 
         return forward
 
     return make
 
 
-def dropped(model, h, key):
-    return twin(ops.dropout)(h, rate=model.body.dropout_rate, key=key)
+def dropped(rate, h, key, i):
+    return twin(ops.dropout)(h, rate=rate, key=fold(key, i))
 
 
-def masked_language_model(model, p, h, mask, key):
+def masked_language_model(model, p, h, key):
     h = nn.functional.gelu(twin(ops.linear)(p["transform"], h))
     h = twin(ops.layer_norm)(p["norm"], h, eps=model.body.eps)
     return h @ p["body"]["token"]["weight"].T + p["table"]["bias"]
 
 
-def text_classifier(model, p, h, mask, key):
-    h = torch.tanh(twin(ops.linear)(p["pooler"], h[:, 0]))
-    return twin(ops.linear)(p["classifier"], dropped(model, h, key))
+def text_classifier(model, p, h, key):
+    h = dropped(model.rate, h[:, 0], key, 2) if model.drops_first else h[:, 0]
+    h = twin(model.activation)(twin(ops.linear)(p["pooler"], h))
+    return twin(ops.linear)(p["classifier"], dropped(model.rate, h, key, 1))
 
 
-def token_classifier(model, p, h, mask, key):
-    return twin(ops.linear)(p["classifier"], dropped(model, h, key))
+def token_classifier(model, p, h, key):
+    return twin(ops.linear)(p["classifier"], dropped(model.rate, h, key, 1))
 
 
-def span_finder(model, p, h, mask, key):
-    return twin(ops.linear)(p["ends"], h).swapaxes(1, 2)
+def span_finder(model, p, h, key):
+    return twin(ops.linear)(p["ends"], dropped(model.dropout_rate, h, key, 1)).swapaxes(1, 2)
 
 
 def sentence(model, h, mask):

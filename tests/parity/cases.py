@@ -20,9 +20,11 @@ from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
 from minitransformer.models import (
     BERT,
     GPT2,
+    DistilBERT,
     LLaMA,
     MaskedLanguageModel,
     PreNormTransformer,
+    RoBERTa,
     SentenceEncoder,
     SpanFinder,
     TextClassifier,
@@ -330,23 +332,42 @@ def _(draw, _):
 
 
 BERT_ZERO = tuple(f"layers.{i}.{KEY_BIAS}" for i in range(3))
+BODIES = (
+    BERT(vocab_size=13, context_length=11, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17),
+    DistilBERT(vocab_size=13, context_length=11, n_layers=3, n_heads=2, d_model=10, d_ff=17),
+    RoBERTa(13, n_positions=15, padding_idx=3, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17, eps=1e-3),
+)
+AS_PUBLISHED = {
+    (DistilBERT, TextClassifier): {"activation": ops.relu},
+    (RoBERTa, TextClassifier): {"drops_first": True},
+}  # how a head differs from that over a BERT
 
 
-def bert(draw, head=None, **more):
-    """A BERT whose sizes are all distinct, or a head over one; parameters away from where they start; and a batch."""
-    body = BERT(vocab_size=13, context_length=11, n_types=2, n_layers=3, n_heads=2, d_model=10, d_ff=17)
-    model = body if head is None else head(body, **more)
+def bert(draw, head=None, body=BODIES[0], **more):
+    """A body whose sizes are all distinct, or a head over one; parameters away from where they start; and a batch."""
+    model = body if head is None else head(body, **more | AS_PUBLISHED.get((type(body), head), {}))
     args = {"p": draw.perturbed(model.init(draw.rng, np.float64)), "ids": draw.ids(13, 4, 7)}
     return model, args, tuple(f"p.{'body.' if head else ''}{name}" for name in BERT_ZERO)
 
 
-@more_of(BERT, MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier)
-def _(draw, kind):
-    head = None if kind is BERT else kind
-    more = {"n_classes": 5} if kind in (TextClassifier, TokenClassifier) else {}
-    for static in ({}, {"types": draw.ids(2, 4, 7)}, {"mask": draw.padding(4, 7)[..., ::-1]}):
-        model, args, zero = bert(draw, head, **more)
+def bert_cases(draw, body, head=None, **more):
+    types = {"types": draw.ids(getattr(body, "n_types", 1), 4, 7)}
+    for static in ({}, types, {"mask": draw.padding(4, 7)[..., ::-1]}):
+        model, args, zero = bert(draw, head, body, **more)
         yield case(model, **args, zero=zero, static=static)
+
+
+@more_of(*map(type, BODIES))
+def _(draw, kind):
+    (body,) = (body for body in BODIES if type(body) is kind)
+    yield from bert_cases(draw, body)
+
+
+@more_of(MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier)
+def _(draw, head):
+    more = {"n_classes": 5} if head in (TextClassifier, TokenClassifier) else {}
+    for body in BODIES:
+        yield from bert_cases(draw, body, head, **more)
 
 
 @more_of(label_loss)

@@ -156,7 +156,7 @@ def test_the_same_ids_and_places_for_whatever_text(spaces, tmp_path, rng):
 
 def test_what_is_trained_here_they_read(tmp_path, rng):
     ours = SentencePieceTokenizer.train(" ".join(TEXTS), 520)
-    (tmp_path / "tokenizer.json").write_bytes(tokenizer_files(ours)["tokenizer.json"])
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_files(ours, "llama")["tokenizer.json"])
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in [*TEXTS, *strings(rng, 500)]:
         assert theirs.encode(text).ids == [ours.begin, *ours.encode(text)], ascii(text)

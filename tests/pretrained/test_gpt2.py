@@ -138,7 +138,7 @@ def test_everything_that_does_not_fit_is_listed(folder):
 @pytest.mark.parametrize(
     "setting, value, message",
     [
-        ("model_type", "mamba", "has the model_type 'mamba'; there are: bert, gpt2, llama"),
+        ("model_type", "mamba", "has the model_type 'mamba'; there are: bert, distilbert, gpt2, llama, roberta"),
         ("activation_function", "relu", "activation_function is 'relu'; what is here has 'gelu_new'"),
         ("n_inner", 7, "n_inner is 7; what is here has four times n_embd"),
         ("n_head", 4, "n_heads=4 does not divide d_model=6"),
@@ -358,7 +358,8 @@ def test_mistakes_are_one_line(command, more, folder, capsys, tmp_path, monkeypa
     change(folder / "config.json", model_type="mamba")
     assert main([command, str(folder), *more]) == 1
     error = capsys.readouterr().err
-    assert "has the model_type 'mamba'; there are: bert, gpt2, llama" in error and "Traceback" not in error
+    assert "has the model_type 'mamba'; there are: bert, distilbert, gpt2, llama, roberta" in error
+    assert "Traceback" not in error
 
 
 # -------------------------------------------------------------------------------------------------------------- memory

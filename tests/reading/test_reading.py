@@ -8,7 +8,8 @@ from minitransformer.ops import softmax
 from minitransformer.reading import answer, answers, classify, clusters, embed, fill_mask, similarity, tag
 from minitransformer.reading.answer import best_span
 from minitransformer.reading.batches import TOKENS, batches
-from minitransformer.reading.tag import Span, spans
+from minitransformer.reading.tag import Span, spans, words_of
+from minitransformer.tokenizers import RobertaTokenizer, framed
 from minitransformer.trees import tree_map
 
 from .models import BODY, TOKENIZER, V, body, id_of, reads
@@ -104,6 +105,18 @@ def test_labels_are_gathered_to_spans(labels, expected):
     found = spans("abcdef", words, "O")
     assert [f"{span.label}:{span.text}" for span in found] == expected
     assert all(span.probability == 0.5 + span.begin / 10 for span in found)  # the least of them
+
+
+def test_words_of_bytes(rng):
+    """Punctuation is a word, spaces are none; a word has the label of its first piece, be that a space alone."""
+    tokenizer = RobertaTokenizer.train("", 261)
+    text = " the  rome,猫 cat "
+    (frame,) = framed(tokenizer, text)
+    chances = rng.random((len(frame.ids), 3))
+    found = words_of(frame, tokenizer, ["O", "X", "Y"], chances)
+    assert [text[begin:end] for _, _, begin, end in found] == ["the", "rome", ",", "猫", "cat"]
+    for (label, chance, *_), i in zip(found, (1, 6, 11, 12, 15), strict=True):  # bytes, and <s> before them
+        assert label == "OXY"[chances[i].argmax()] and chance == chances[i].max()
 
 
 def finder(rng, start, end):

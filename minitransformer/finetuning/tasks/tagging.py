@@ -35,9 +35,12 @@ class Tagging:
     def rows(self, example):
         (frame,) = framed(self.tokenizer, example.text, length=self.length)
         targets = np.full(len(frame.ids), IGNORED)
-        begins, word = [begin for begin, _ in example.places], None
+        begins, word, last = [begin for begin, _ in example.places], None, None
         for i, (id, number, (begin, _)) in enumerate(zip(frame.ids, frame.texts, frame.offsets.tolist())):
-            if number < 0 or self.tokenizer.continues(id):
+            if number < 0:
+                continue
+            inside, last = last is not None and self.tokenizer.continues(last, id), id
+            if inside:
                 continue
             before, word = word, np.searchsorted(begins, begin, "right") - 1
             label = example.labels[word]

@@ -1,7 +1,9 @@
 """A label for a text, or for a pair of texts (Devlin et al. 2019, section 4.1).
 
 h      = body(ids)
-logits = W dropout(tanh(P h₀ + b)) + c                      h₀ stands for the whole: the first place's, [CLS]
+logits = W dropout(f(P h₀ + b)) + c                         h₀ stands for the whole: the first place's, [CLS]
+
+f is tanh, and in DistilBERT ReLU. RoBERTa has P dropout(h₀) instead of P h₀.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...convention import fold, registered
-from ...ops import dropout, dropout_backward, linear, linear_backward, tanh, tanh_backward
+from ...ops import dropout, dropout_backward, linear, linear_backward, tanh
+from ...ops.dropout import check_rate
 from ..checks import check_count
 from ..initial import affine
 
@@ -20,11 +23,19 @@ from ..initial import affine
 class TextClassifier:
     body: Any  # a BERT, or one of its kind
     n_classes: int = 2
+    activation: Any = tanh  # f
+    dropout_rate: float | None = None  # None: the body's
+    drops_first: bool = False  # whether h₀ itself goes through dropout, too
 
     extended = False  # nor is a BERT, for its gelu
 
     def __post_init__(self):
         check_count("n_classes", self.n_classes)
+        check_rate(self.rate)
+
+    @property
+    def rate(self):
+        return self.body.dropout_rate if self.dropout_rate is None else self.dropout_rate
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
@@ -40,9 +51,10 @@ class TextClassifier:
         saved = {}
         h, saved["body"] = self.body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
         saved["shape"] = h.shape
-        h, saved["pooler"] = linear(p["pooler"], h[:, 0])  # (B,D)
-        h, saved["tanh"] = tanh(h)
-        h, saved["dropout"] = dropout(h, rate=self.body.dropout_rate, key=fold(key, 1))
+        h, saved["first"] = dropout(h[:, 0], rate=self.rate if self.drops_first else 0.0, key=fold(key, 2))  # (B,D)
+        h, saved["pooler"] = linear(p["pooler"], h)
+        h, saved["activation"] = self.activation(h)
+        h, saved["dropout"] = dropout(h, rate=self.rate, key=fold(key, 1))
         logits, saved["classifier"] = linear(p["classifier"], h)  # (B,C)
         return logits, saved
 
@@ -51,8 +63,9 @@ class TextClassifier:
         g = {}
         dh, g["classifier"] = linear_backward(dlogits, saved["classifier"])
         dh = dropout_backward(dh, saved["dropout"])
-        dh = tanh_backward(dh, saved["tanh"])
-        dfirst, g["pooler"] = linear_backward(dh, saved["pooler"])
+        dh = self.activation.backward(dh, saved["activation"])
+        dh, g["pooler"] = linear_backward(dh, saved["pooler"])
+        dfirst = dropout_backward(dh, saved["first"])
         dh = np.zeros(saved["shape"], dfirst.dtype)
         dh[:, 0] = dfirst  # nobody looked at the other places
         g["body"] = self.body.backward(dh, saved["body"])

@@ -1,0 +1,109 @@
+"""RoBERTa's tokenizer (Liu et al. 2019, section 4.4; its code): GPT-2's byte-pair encoding, with special tokens.
+
+Special tokens that stand in a text are themselves, and <mask> takes the spaces before it, so that what is put in its
+place may begin with one:
+
+>>> tokenizer = RobertaTokenizer.train("the cat sat; the cat sat", vocab_size=270)
+>>> ids, offsets = tokenizer.encode_with_offsets("the <mask> sat")
+>>> [tokenizer.text(id) for id in ids]
+['the', '<mask>', ' sat']
+
+A token stands in the text without the spaces around it, whichever it has:
+
+>>> offsets.tolist()
+[[0, 3], [4, 10], [11, 14]]
+"""
+
+import re
+import unicodedata
+
+import numpy as np
+
+from .bpe import BPETokenizer
+from .pretokens import WHITE
+from .tokenizer import Tokenizer
+
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+CUT = re.compile(f"({'|'.join(SPECIAL)})")
+SPACES = re.compile(f"[{WHITE}]*")
+
+
+class RobertaTokenizer(Tokenizer):
+    """tokens: [bytes], by id, all of SPECIAL among them; merges: [(left id, right id)], by rank, as for BPE.
+
+    mask_takes_spaces: whether those before <mask> are part of it. ValueError for tables that are not like that.
+    """
+
+    name = "roberta"
+    second_type = 0  # of the second of two texts: there is one type for both
+
+    def __init__(self, tokens, merges, *, mask_takes_spaces=True):
+        super().__init__(tokens)
+        self.bpe, self.mask_takes_spaces = BPETokenizer(tokens, merges), mask_takes_spaces
+        ids = {token: id for id, token in enumerate(tokens)}
+        if missing := [text for text in SPECIAL if text.encode() not in ids]:
+            raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+        self.special = {text: ids[text.encode()] for text in SPECIAL}
+        self.first, self.pad, self.separator, self.unknown, self.mask = self.special.values()
+        self.between = [self.separator] * 2  # of two texts
+        self.leading = np.array([len(token) - len(token.lstrip(b" ")) for token in tokens])
+        self.trailing = np.array([len(token) - len(token.rstrip(b" ")) for token in tokens])
+
+    @classmethod
+    def train(cls, text, vocab_size):
+        """A tokenizer of SPECIAL, the 256 bytes, and merges, as many as there is room for and pairs come twice."""
+        n = len(SPECIAL)
+        if vocab_size < n + 256:
+            raise ValueError(f"vocab_size={vocab_size} has no room for {n} special tokens and the 256 bytes")
+        bpe = BPETokenizer.train(CUT.sub(" ", text), vocab_size - n)
+        merges = [(left + n, right + n) for left, right in bpe.merges]
+        return cls([*(text.encode() for text in SPECIAL), *bpe.tokens], merges)
+
+    def encode(self, text):
+        """text   ->   ids (T) int64, without <s> and </s>. ValueError for half a surrogate pair, which has no UTF-8."""
+        return self.encode_with_offsets(text)[0]
+
+    def encode_with_offsets(self, text):
+        """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
+        ids, offsets, begin = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], 0
+        parts = CUT.split(text)  # every second one is a special token
+        for part, special in zip(parts[::2], [*parts[1::2], None], strict=True):
+            taken = SPACES.match(part[::-1]).end() if special == "<mask>" and self.mask_takes_spaces else 0
+            found, places = self.bpe.encode_with_offsets(part[: len(part) - taken])
+            ids.append(found)
+            offsets.append(begin + self.trimmed(found, places))
+            if special is not None:
+                end = begin + len(part) + len(special)
+                ids.append([self.special[special]])
+                offsets.append([(begin + len(part), end)])
+                begin = end
+        return np.concatenate(ids), np.concatenate(offsets)
+
+    def trimmed(self, ids, offsets):
+        """offsets (T, 2) without the spaces with which tokens begin, and end"""
+        begin = np.minimum(offsets[:, 0] + self.leading[ids], offsets[:, 1])
+        return np.stack([begin, np.maximum(offsets[:, 1] - self.trailing[ids], begin)], -1)
+
+    def continues(self, before, id):
+        """Whether a token goes on with the word of the one before: a word begins with a space, or where others end."""
+        left, right = self.text(before)[-1:], self.text(id)[:1]
+        return right != " " and (left == " " or is_inside(left) and is_inside(right))
+
+    def text(self, id):
+        """A token as text, its spaces too; U+FFFD for parts of characters."""
+        return self.token_bytes(id).decode("utf-8", errors="replace")
+
+    def to_json(self):
+        return self.bpe.to_json() | {"mask_takes_spaces": self.mask_takes_spaces}
+
+    @classmethod
+    def from_json(cls, data):
+        bpe, takes = BPETokenizer.from_json(data), data.get("mask_takes_spaces")
+        if not isinstance(takes, bool):
+            raise ValueError("its 'mask_takes_spaces' is neither true nor false")
+        return cls(bpe.tokens, bpe.merges, mask_takes_spaces=takes)
+
+
+def is_inside(c):
+    """Whether a character goes on with a word: a letter, a mark, a number, or a part of some character."""
+    return c == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(c)[0] in "LMN"
