@@ -133,4 +133,5 @@ def test_heads_that_have_no_published_form(model, message, rng, tmp_path):
 def test_a_classifiers_dropout_is_the_bodys_where_nothing_else_is_said(rng, tmp_path):
     model = TextClassifier(BODY, 3, activation=relu)
     save_pretrained(tmp_path / "distilbert", model, model.init(rng), TOKENIZER)
-    assert load_pretrained(tmp_path / "distilbert").model.rate == model.rate == 0.3
+    found = load_pretrained(tmp_path / "distilbert")
+    assert found.model.rate == model.rate == found.config["seq_classif_dropout"] == 0.3  # theirs must be a number

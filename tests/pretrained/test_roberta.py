@@ -15,7 +15,7 @@ from minitransformer.models import (
     TextClassifier,
     TokenClassifier,
 )
-from minitransformer.pretrained import load_pretrained, save_pretrained
+from minitransformer.pretrained import ARCHITECTURES, load_pretrained, save_pretrained
 from minitransformer.pretrained.tokenizers import read_roberta
 from minitransformer.tokenizers import BPETokenizer, RobertaTokenizer
 from minitransformer.tokenizers.roberta import SPECIAL
@@ -71,6 +71,7 @@ def test_what_was_written_is_read(command, saved):
     assert found.tokenizer.to_json() == TOKENIZER.to_json()
     config = json.loads((folder / "config.json").read_text())
     assert [config[f"{name}_token_id"] for name in ("bos", "pad", "eos")] == [0, 1, 2]
+    assert repr(ARCHITECTURES["roberta"].config_of(model)["pad_token_id"]) == "1"  # no 1.0
     assert config["max_position_embeddings"] == 16 and load_pretrained(folder).model.body.context_length == 14
 
 
