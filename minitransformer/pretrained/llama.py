@@ -9,7 +9,7 @@ from .config import check_config
 from .names import Row
 from .tensors import shown
 
-MODELS = (LLaMA,)
+models = (LLaMA,)
 SIZES = {  # ours -> theirs
     "vocab_size": "vocab_size",
     "context_length": "max_position_embeddings",
@@ -45,6 +45,11 @@ MAPS = {  # theirs -> ours, of a layer
     "input_layernorm": "norm1",
     "post_attention_layernorm": "norm2",
 }
+
+
+def takes(model):
+    """Whether this is a model of this kind."""
+    return type(model) in models
 
 
 def model_of(config, head=None):

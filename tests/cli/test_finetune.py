@@ -9,11 +9,13 @@ from safetensors.numpy import load_file, save_file
 
 from minitransformer.cli import main
 from minitransformer.models import SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
-from minitransformer.pretrained import labels_of, load_pretrained
+from minitransformer.pretrained import labels_of, load_pretrained, save_pretrained
 from minitransformer.trees import leaves
 
 from ..arrays import same_bits
 from ..finetuning import made
+from ..pretrained import test_distilbert as distilbert_tests
+from ..pretrained import test_roberta as roberta_tests
 
 MADE = {"classify": made.opinions, "tag": made.names, "answer": made.questions, "lm": made.writing}
 LEARNT = {  # texts, epochs, the score, and what it must reach, where guessing gives at most half (or for lm, 60 tokens)
@@ -255,3 +257,31 @@ def test_what_is_frozen_has_the_same_bits_in_the_folder(tuned, tmp_path):
     still = {path for path, leaf in after.items() if np.array_equal(leaf, before[path])}
     assert still == {path for path in after if path.startswith(("token.", "position.", "layers.0."))}
     assert "of them trained" in out
+
+
+OTHER_BODIES = {
+    "DistilBERT": lambda: (distilbert_tests.MODELS["fill-mask"], distilbert_tests.TOKENIZER),
+    "RoBERTa": lambda: (roberta_tests.MODELS["fill-mask"], roberta_tests.TOKENIZER),
+}
+
+
+@pytest.mark.parametrize(
+    "task, question", [("classify", ["cat"]), ("tag", ["cat"]), ("answer", ["cat", "--text", "mat"])]
+)
+@pytest.mark.parametrize("kind", OTHER_BODIES)
+def test_other_bodies(kind, task, tuned, tmp_path, capsys, rng):
+    """Under heads as their kind has them, drawn anew; the body's gradient moves it."""
+    model, tokenizer = OTHER_BODIES[kind]()
+    model = replace(model, body=replace(model.body, dropout_rate=0.0, attention_dropout_rate=0.0))
+    p = model.init(rng)
+    save_pretrained(tmp_path / "body", model, p, tokenizer)
+    texts = {"classify": "a\tcat\nb\tmat\n" * 4, "tag": "cat A\nmat B\n\n" * 4}
+    texts["answer"] = '{"question": "sat", "text": "the cat", "answer": "cat", "begin": 4}\n' * 8
+    data = tmp_path / f"few{SUFFIX.get(task, '.txt')}"
+    data.write_text(texts[task], encoding="utf-8")
+    tuned(task, "--data", str(data), "--epochs", "1", "--heldout", str(data), "--learning-rate", "0.01")
+    found = load_pretrained(tmp_path / "runs" / task)
+    assert type(found.model.body) is type(model.body)
+    assert not same_bits(found.p["body"]["layers"], p["body"]["layers"])
+    assert main([task, f"runs/{task}", *ASKED[task], "--json"]) == 0
+    assert capsys.readouterr().out.startswith("{")

@@ -11,7 +11,16 @@ from minitransformer.blocks.post_norm_layer import post_norm_layer
 from minitransformer.blocks.pre_norm_layer import pre_norm_layer
 from minitransformer.finetuning.freezing import frozen, parts_of, without, without_frozen
 from minitransformer.gradcheck import Case, Draw, check
-from minitransformer.models import BERT, GPT2, LLaMA, MaskedLanguageModel, SentenceEncoder, TextClassifier
+from minitransformer.models import (
+    BERT,
+    GPT2,
+    DistilBERT,
+    LLaMA,
+    MaskedLanguageModel,
+    RoBERTa,
+    SentenceEncoder,
+    TextClassifier,
+)
 from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss
 from minitransformer.trees import leaves
 
@@ -20,8 +29,11 @@ from ..arrays import arrays_in, bytes_of
 BODY = BERT(11, 8, 2, n_layers=3, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
 WRITER = GPT2(11, 8, n_layers=3, n_heads=2, d_model=6, dropout_rate=0.2)
 LLAMA = LLaMA(11, 8, 3, n_heads=4, n_kv_heads=2, d_model=6, d_head=2, d_ff=5)
-MODELS = [BODY, WRITER, replace(WRITER, recompute=True), LLAMA, replace(LLAMA, tied=True)]
-every_model = pytest.mark.parametrize("model", MODELS, ids=["BERT", "GPT2", "GPT2 recomputed", "LLaMA", "LLaMA tied"])
+DISTILLED = DistilBERT(11, 8, n_layers=3, n_heads=2, d_model=6, d_ff=10)
+ROBERTA = RoBERTa(11, 10, n_layers=3, n_heads=2, d_model=6, d_ff=10)
+MODELS = [BODY, DISTILLED, ROBERTA, WRITER, replace(WRITER, recompute=True), LLAMA, replace(LLAMA, tied=True)]
+NAMES = ["BERT", "DistilBERT", "RoBERTa", "GPT2", "GPT2 recomputed", "LLaMA", "LLaMA tied"]
+every_model = pytest.mark.parametrize("model", MODELS, ids=NAMES)
 heights = pytest.mark.parametrize("height", [1, 2, 3])
 
 
@@ -80,7 +92,7 @@ def test_nothing_is_kept_of_what_is_frozen(model, height, rng):
 @heights
 def test_the_backward_of_a_frozen_layer_is_never_called(model, height, rng, monkeypatch):
     p, ids, key = drawn(model, rng)
-    layer, called = {BERT: post_norm_layer, GPT2: pre_norm_layer, LLaMA: llama_layer}[type(model)], []
+    layer, called = {GPT2: pre_norm_layer, LLaMA: llama_layer}.get(type(model), post_norm_layer), []
     backward = layer.backward
 
     def counted(dy, saved):

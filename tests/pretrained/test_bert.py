@@ -188,7 +188,7 @@ def test_a_tensor_twice(rng, tmp_path):
         ({"hidden_dropout_prob": "much"}, "config.json"),
         ({"attention_probs_dropout_prob": 1.0}, "below 1"),
         ({"layer_norm_eps": None}, "eps must be a number above 0, not None"),
-        ({"model_type": "deberta"}, "model_type 'deberta'; there are: bert, distilbert, gpt2, roberta"),
+        ({"model_type": "deberta"}, "model_type 'deberta'; there are: bert, distilbert, gpt2, llama, roberta"),
     ],
 )
 def test_configurations_that_do_not_fit(config, message, rng, tmp_path):

@@ -142,7 +142,10 @@ def test_a_body_without_the_prefix_and_with_what_heads_left(command, saved):
         ({"classifier_dropout": "much"}, "config.json"),
         ({"layer_norm_eps": 0.0}, "eps must be a number above 0, not 0.0"),
         ({"vocab_size": 7}, "tokenizer has .* tokens, but the model's embedding 7"),
-        ({"model_type": "xlm-roberta"}, "has the model_type 'xlm-roberta'; there are: bert, distilbert, gpt2, roberta"),
+        (
+            {"model_type": "xlm-roberta"},
+            "has the model_type 'xlm-roberta'; there are: bert, distilbert, gpt2, llama, roberta",
+        ),
         ({"is_decoder": True}, "is_decoder is True"),
     ],
 )
