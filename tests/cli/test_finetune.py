@@ -265,9 +265,10 @@ OTHER_BODIES = {
 }
 
 
-@pytest.mark.parametrize(
-    "task, question", [("classify", ["cat"]), ("tag", ["cat"]), ("answer", ["cat", "--text", "mat"])]
-)
+ASKED = {"classify": ["cat"], "tag": ["cat"], "answer": ["cat", "--text", "mat"]}
+
+
+@pytest.mark.parametrize("task", ASKED)
 @pytest.mark.parametrize("kind", OTHER_BODIES)
 def test_other_bodies(kind, task, tuned, tmp_path, capsys, rng):
     """Under heads as their kind has them, drawn anew; the body's gradient moves it."""
