@@ -41,6 +41,7 @@ from ..ops import (
     learned_positions,
     linear,
     linear_cross_entropy,
+    lstm,
     masked_mean,
     relu,
     rms_norm,
@@ -157,6 +158,17 @@ class Draw:
     def feed_forward(self, width, inner):
         return {"up": self.linear(inner, width), "down": self.linear(width, inner)}
 
+    def tokens(self, B, T):
+        """(B, T), True = a token is there: the first row has all of them, every other one at least one, anywhere."""
+        mask = self.rng.random((B, T)) < 0.6
+        mask[np.arange(B), self.rng.integers(T, size=B)] = True
+        mask[:1] = True
+        return mask
+
+    def cell(self, gates, width, inner):
+        """The two linear maps of a recurrent cell with so many gates."""
+        return {"input": self.linear(gates * inner, width), "hidden": self.linear(gates * inner, inner)}
+
     def layer(self, width, inner):
         return {
             "norm1": self.norm(width),
@@ -167,6 +179,11 @@ class Draw:
 
     def decoder_layer(self, width, inner):
         return self.layer(width, inner) | {"cross_attention": self.attention(width), "norm3": self.norm(width)}
+
+
+def without_bias(p):
+    """A cell's parameters, the linear map of the state without its bias."""
+    return p | {"hidden": {"weight": p["hidden"]["weight"]}}
 
 
 # ------------------------------------------------------------------------------------------------------ operations
@@ -256,6 +273,15 @@ def _(draw):
     random = {"dropout_rate": 0.3, "key": draw.key()}
     yield case(attention, q=q, k=k, v=v, bias=draw(B, 1, 1, S), static=random)
     yield case(attention, q=draw(B, G, 1, K), k=k, v=v, bias=None, static={"causal": True})  # as in decoding
+
+
+@cases_of(lstm)
+def _(draw):
+    B, T, D, H = draw.sizes(4, least=2)  # of a single step from a state of zeros, U and the forget gate feel nothing
+    p, x, h, c = draw.cell(4, D, H), draw(B, T, D), draw(B, H), draw(B, H)
+    yield case(lstm, p=p, x=x, h=None, c=None)
+    yield case(lstm, p=p, x=x, h=h, c=c, static={"mask": draw.tokens(B, T)})
+    yield case(lstm, p=without_bias(p), x=x, h=None, c=c, static={"mask": draw.tokens(B, T), "reverse": True})
 
 
 @cases_of(cross_entropy)

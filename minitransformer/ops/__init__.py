@@ -11,6 +11,7 @@ from .global_norm import global_norm
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_backward
+from .lstm import lstm, lstm_backward
 from .masked_mean import masked_mean, masked_mean_backward
 from .positions import (
     learned_positions,

@@ -111,6 +111,25 @@ def _(draw, attention):
     yield case(attention, q=q, k=draw(B, 1, 1, K), v=draw(B, 1, 1, K), bias=None)  # one head for all, one key
 
 
+def padded(draw, B, T, side="right"):
+    """(B, T), True = a token is there: of every row but the first some are missing at one end."""
+    there = np.arange(T) < np.r_[T, draw.rng.integers(1, T + 1, B - 1)][:, None]
+    return there if side == "right" else there[:, ::-1]
+
+
+@more_of(ops.lstm)
+def _(draw, lstm):
+    for reverse in (False, True):
+        B, T, D, H = draw.sizes(4, least=2)
+        p, x, states = draw.cell(4, D, H), draw(B, T, D), {"h": draw(B, H), "c": draw(B, H)}
+        yield case(lstm, p=p, x=x, **states, static={"reverse": reverse})
+        for side in ("left", "right"):
+            yield case(lstm, p=p, x=x, **states, static={"reverse": reverse, "mask": padded(draw, B, T, side)})
+        yield case(lstm, p=p, x=draw(B, 1, D), **states, static={"reverse": reverse})  # a single step
+    yield case(lstm, p=draw.cell(4, 1, 1), x=draw(1, 4, 1), h=None, c=None)
+    yield case(lstm, p=p, x=20 * x, **states)  # gates near 0 and 1
+
+
 @more_of(ops.cross_entropy)
 def _(draw, cross_entropy):
     B, T, V = draw.sizes(3, least=3)
