@@ -37,6 +37,7 @@ from ..ops import (
     embedding,
     gelu,
     gelu_tanh,
+    gru,
     layer_norm,
     learned_positions,
     linear,
@@ -45,6 +46,7 @@ from ..ops import (
     masked_mean,
     relu,
     rms_norm,
+    rnn,
     silu,
     sinusoidal_positions,
     softmax,
@@ -181,11 +183,6 @@ class Draw:
         return self.layer(width, inner) | {"cross_attention": self.attention(width), "norm3": self.norm(width)}
 
 
-def without_bias(p):
-    """A cell's parameters, the linear map of the state without its bias."""
-    return p | {"hidden": {"weight": p["hidden"]["weight"]}}
-
-
 # ------------------------------------------------------------------------------------------------------ operations
 
 
@@ -275,13 +272,39 @@ def _(draw):
     yield case(attention, q=draw(B, G, 1, K), k=k, v=v, bias=None, static={"causal": True})  # as in decoding
 
 
+def cell_cases(draw, cell, gates, states):
+    """Cases of a recurrent operation whose states have these names."""
+    B, T, D, H = draw.sizes(4, least=2)  # in a single step from a state of zeros, U feels nothing
+    p, x, none = draw.cell(gates, D, H), draw(B, T, D), dict.fromkeys(states)
+    yield case(cell, p=p, x=x, **none)
+    given = {name: draw(B, H) for name in states}
+    yield case(cell, p=p, x=x, **given, static={"mask": draw.tokens(B, T)})
+    p["hidden"] = {"weight": p["hidden"]["weight"]}
+    given = none | {states[-1]: draw(B, H)}
+    yield case(cell, p=p, x=x, **given, static={"mask": draw.tokens(B, T), "reverse": True})
+
+
+@cases_of(rnn)
+def _(draw):
+    yield from cell_cases(draw, rnn, 1, "h")
+    B, T, D, H = draw.sizes(4, least=2)
+    p, x = draw.cell(1, D, H), draw(B, T, D)
+    for part in p.values():
+        part["weight"] = 0.1 * part["weight"]
+    x[..., 0] = 4 * np.where(draw.rng.random((B, T)) < 0.5, -1, 1)  # this one number decides on which side of the
+    p["input"]["weight"][:, 0] = np.where(np.arange(H) % 2, -1, 1)  # kink a unit is, and keeps it far from it
+    p["input"]["bias"], p["hidden"]["bias"] = 0.3 * draw(H), 0.3 * draw(H)
+    yield case(rnn, p=p, x=x, h=draw(B, H), static={"activation": relu, "mask": draw.tokens(B, T)})
+
+
+@cases_of(gru)
+def _(draw):
+    yield from cell_cases(draw, gru, 3, "h")
+
+
 @cases_of(lstm)
 def _(draw):
-    B, T, D, H = draw.sizes(4, least=2)  # of a single step from a state of zeros, U and the forget gate feel nothing
-    p, x, h, c = draw.cell(4, D, H), draw(B, T, D), draw(B, H), draw(B, H)
-    yield case(lstm, p=p, x=x, h=None, c=None)
-    yield case(lstm, p=p, x=x, h=h, c=c, static={"mask": draw.tokens(B, T)})
-    yield case(lstm, p=without_bias(p), x=x, h=None, c=c, static={"mask": draw.tokens(B, T), "reverse": True})
+    yield from cell_cases(draw, lstm, 4, "hc")
 
 
 @cases_of(cross_entropy)

@@ -8,6 +8,7 @@ from .embedding import embedding, embedding_backward
 from .gelu import gelu, gelu_backward
 from .gelu_tanh import gelu_tanh, gelu_tanh_backward
 from .global_norm import global_norm
+from .gru import gru, gru_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_backward
@@ -21,6 +22,7 @@ from .positions import (
 )
 from .relu import relu, relu_backward
 from .rms_norm import rms_norm, rms_norm_backward
+from .rnn import rnn, rnn_backward
 from .silu import silu, silu_backward
 from .softmax import softmax, softmax_backward
 from .tanh import tanh, tanh_backward

@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitransformer.gradcheck import Draw
-from minitransformer.ops import lstm
+from minitransformer.ops import gru, lstm, relu, rnn
 from minitransformer.trees import leaves, tree_map
 
 from ..arrays import same_bits
 
-GATES, STATES = {lstm: 4}, {lstm: 2}  # and how many states a cell hands from step to step
+GATES, STATES = (
+    {rnn: 1, gru: 3, lstm: 4},
+    {rnn: 1, gru: 1, lstm: 2},
+)  # and how many states a cell hands from step to step
 CELLS = list(GATES)
 each_cell = pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 seeds = st.integers(0, 2**32 - 1)
@@ -62,13 +65,24 @@ def products(p, x, h, gates):
     return list(zip(np.split(W @ x + b, gates), np.split(U @ h + d, gates), strict=True))
 
 
+def rnn_step(p, x, h):
+    ((a, u),) = products(p, x, h, 1)
+    return [np.tanh(a + u)]
+
+
+def gru_step(p, x, h):
+    (a_r, u_r), (a_z, u_z), (a_n, u_n) = products(p, x, h, 3)
+    z = sigmoid(a_z + u_z)
+    return [(1 - z) * np.tanh(a_n + sigmoid(a_r + u_r) * u_n) + z * h]
+
+
 def lstm_step(p, x, h, c):
     i, f, n, o = (sum(pair) for pair in products(p, x, h, 4))
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(n)
-    return sigmoid(o) * np.tanh(c), c
+    return [sigmoid(o) * np.tanh(c), c]
 
 
-STEP = {lstm: lstm_step}
+STEP = {rnn: rnn_step, gru: gru_step, lstm: lstm_step}
 
 
 @each_cell
@@ -89,6 +103,22 @@ def test_step_by_step(cell, seed, masked, reverse, sizes):
             close(y[b, t], state[0] if there else np.zeros_like(state[0]))
         for found, expected in zip(last, state, strict=True):
             close(found[b], expected)
+
+
+def test_a_network_of_relus(rng):
+    p, x, (h,) = set_out(rnn, rng)
+    (y, last), _ = rnn(p, x, h, activation=relu)
+    for b, t in np.ndindex(y.shape[:2]):
+        ((a, u),) = products(p, x[b, t], h[b] if t == 0 else y[b, t - 1], 1)
+        close(y[b, t], np.maximum(a + u, 0))
+    assert np.array_equal(last, y[:, -1]) and (y == 0).any() and (y > 0).any()
+
+
+def test_at_the_kink_nothing_comes_back(rng):
+    """As of the operation itself."""
+    p, x, (h,) = set_out(rnn, rng)
+    _, saved = rnn(tree_map(np.zeros_like, p), x, h, activation=relu)
+    assert not any(part.any() for part in by_name(rnn.backward(*upstream(rng, (x[..., :2], h)), saved)).values())
 
 
 @each_cell
@@ -131,7 +161,6 @@ def test_what_nothing_was_felt_of_may_be_none(cell, rng):
 @each_cell
 def test_far_from_zero_nothing_overflows(cell, rng, dtype):
     p, x, states = (tree_map(lambda a: (1e4 * a).astype(dtype), part) for part in set_out(cell, rng))
-    p = tree_map(lambda a: a / 1e4, p) if "rnn" in cell.name else p
     outputs, saved = cell(p, x, *states)
     gradients = cell.backward(*[part.astype(dtype) for part in upstream(rng, outputs)], saved)
     assert all(np.isfinite(part).all() for part in (*outputs, *by_name(gradients).values()))

@@ -117,17 +117,18 @@ def padded(draw, B, T, side="right"):
     return there if side == "right" else there[:, ::-1]
 
 
-@more_of(ops.lstm)
-def _(draw, lstm):
-    for reverse in (False, True):
+@more_of(ops.rnn, ops.gru, ops.lstm)
+def _(draw, cell):
+    gates, states = {"rnn": (1, "h"), "gru": (3, "h"), "lstm": (4, "hc")}[cell.name]
+    for more in ({}, {"reverse": True}, *[{"activation": ops.relu}] * (cell is ops.rnn)):
         B, T, D, H = draw.sizes(4, least=2)
-        p, x, states = draw.cell(4, D, H), draw(B, T, D), {"h": draw(B, H), "c": draw(B, H)}
-        yield case(lstm, p=p, x=x, **states, static={"reverse": reverse})
+        p, x, given = draw.cell(gates, D, H), draw(B, T, D), {name: draw(B, H) for name in states}
+        yield case(cell, p=p, x=x, **given, static=more)
         for side in ("left", "right"):
-            yield case(lstm, p=p, x=x, **states, static={"reverse": reverse, "mask": padded(draw, B, T, side)})
-        yield case(lstm, p=p, x=draw(B, 1, D), **states, static={"reverse": reverse})  # a single step
-    yield case(lstm, p=draw.cell(4, 1, 1), x=draw(1, 4, 1), h=None, c=None)
-    yield case(lstm, p=p, x=20 * x, **states)  # gates near 0 and 1
+            yield case(cell, p=p, x=x, **given, static={"mask": padded(draw, B, T, side), **more})
+        yield case(cell, p=p, x=x[:, :1], **given, static=more)
+    yield case(cell, p=draw.cell(gates, 1, 1), x=draw(1, 4, 1), **dict.fromkeys(states))
+    yield case(cell, p=p, x=10 * x, **given)  # gates near 0 and 1
 
 
 @more_of(ops.cross_entropy)

@@ -40,13 +40,14 @@ def run_packed(module, named, x, states, mask):
 
 
 def cell_twin(kind, n_states):
-    def cell(p, x, *states, mask=None, reverse=False, **settings):
+    def cell(p, x, *states, mask=None, reverse=False, activation=None):
         H = p["hidden"]["weight"].shape[1]
         zeros = x.new_zeros(1, len(x), H)
         states = tuple(zeros if state is None else state[None] for state in states)
         mask = torch.ones(x.shape[:2], dtype=bool) if mask is None else mask
         if reverse:
             x, mask = x.flip(1), mask.flip(1)
+        settings = {} if activation is None else {"nonlinearity": activation.name}
         module = kind(x.shape[-1], H, batch_first=True, **settings)
         y, last = run_packed(module, module_names(p), x, states if n_states == 2 else states[0], mask)
         last = last if n_states == 2 else (last,)
@@ -55,4 +56,6 @@ def cell_twin(kind, n_states):
     return cell
 
 
+twin_of(ops.rnn)(cell_twin(nn.RNN, 1))
+twin_of(ops.gru)(cell_twin(nn.GRU, 1))
 twin_of(ops.lstm)(cell_twin(nn.LSTM, 2))
