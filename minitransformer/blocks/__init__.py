@@ -1,5 +1,6 @@
 """What architectures are made of: attention with its heads, the feed-forward network, layers, and layers of layers."""
 
+from .bidirectional import bidirectional
 from .cache import Cache, CrossCache
 from .feed_forward import feed_forward, feed_forward_backward
 from .heads import merge_heads, split_heads
@@ -13,6 +14,7 @@ from .post_norm_layer import post_norm_layer, post_norm_layer_backward
 from .pre_norm_decoder_layer import pre_norm_decoder_layer, pre_norm_decoder_layer_backward, pre_norm_decoder_layer_step
 from .pre_norm_layer import pre_norm_layer, pre_norm_layer_backward, pre_norm_layer_step
 from .recompute import recompute
+from .recurrence import CELLS, cell_of, recurrence
 from .stack import stack
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..blocks import (
+    bidirectional,
     feed_forward,
     multi_head_attention,
     post_norm_decoder_layer,
@@ -16,6 +17,7 @@ from ..blocks import (
     pre_norm_decoder_layer,
     pre_norm_layer,
     recompute,
+    recurrence,
     stack,
 )
 from ..convention import THINGS, Saved
@@ -440,6 +442,26 @@ def _(draw):
     zero = (f"p.{KEY_BIAS}",)
     thing = recompute(post_norm_layer)
     yield case(thing, p=draw.layer(D, F), x=draw(B, T, D), zero=zero, effort=(3, 2), static=static)
+
+
+@cases_of(bidirectional)
+def _(draw):
+    B, T, D, H = draw.sizes(4, least=2)
+    p, x = {way: draw.cell(3, D, H) for way in ("forward", "backward")}, draw(B, T, D)
+    yield case(bidirectional(gru), p=p, x=x, h=draw(2, B, H), effort=(4, 2), static={"mask": draw.tokens(B, T)})
+    p = {way: draw.cell(4, D, H) for way in ("forward", "backward")}
+    yield case(bidirectional(lstm), p=p, x=x, h=None, c=None, effort=(4, 2))
+
+
+@cases_of(recurrence)
+def _(draw):
+    B, T, D, H = draw.sizes(4, least=2)
+    x, random = draw(B, T, D), {"dropout_rate": 0.3, "key": draw.key()}
+    p = [draw.cell(4, width, H) for width in (D, H, H)]
+    yield case(recurrence(lstm), p=p, x=x, h=None, c=draw(3, B, H), effort=(2, 2), static=random)
+    p = [{way: draw.cell(1, width, H) for way in ("forward", "backward")} for width in (D, 2 * H)]
+    static = {"mask": draw.tokens(B, T), **random}
+    yield case(recurrence(bidirectional(rnn)), p=p, x=x, h=draw(2, 2, B, H), effort=(2, 2), static=static)
 
 
 # ---------------------------------------------------------------------------------------------- models and losses
