@@ -15,6 +15,14 @@ from .pre_norm_decoder_layer import pre_norm_decoder_layer, pre_norm_decoder_lay
 from .pre_norm_layer import pre_norm_layer, pre_norm_layer_backward, pre_norm_layer_step
 from .recompute import recompute
 from .recurrence import CELLS, cell_of, recurrence
+from .scores import (
+    bahdanau_scores,
+    bahdanau_scores_backward,
+    concat_scores,
+    concat_scores_backward,
+    general_scores,
+    general_scores_backward,
+)
 from .stack import stack
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..blocks import (
+    bahdanau_scores,
     bidirectional,
+    concat_scores,
     feed_forward,
+    general_scores,
     multi_head_attention,
     post_norm_decoder_layer,
     post_norm_layer,
@@ -33,8 +36,10 @@ from ..models import (
     Transformer,
 )
 from ..ops import (
+    additive_scores,
     attention,
     cross_entropy,
+    dot_scores,
     dropout,
     embedding,
     gelu,
@@ -274,6 +279,18 @@ def _(draw):
     yield case(attention, q=draw(B, G, 1, K), k=k, v=v, bias=None, static={"causal": True})  # as in decoding
 
 
+@cases_of(dot_scores)
+def _(draw):
+    B, T, S, A = draw.sizes(4)
+    yield case(dot_scores, q=draw(B, T, A), k=draw(B, S, A))
+
+
+@cases_of(additive_scores)
+def _(draw):
+    B, T, S, A = draw.sizes(4)
+    yield case(additive_scores, p={"weight": draw(A)}, q=draw(B, T, A), k=draw(B, S, A))
+
+
 def cell_cases(draw, cell, gates, states):
     """Cases of a recurrent operation whose states have these names."""
     B, T, D, H = draw.sizes(4, least=2)  # in a single step from a state of zeros, U feels nothing
@@ -442,6 +459,27 @@ def _(draw):
     zero = (f"p.{KEY_BIAS}",)
     thing = recompute(post_norm_layer)
     yield case(thing, p=draw.layer(D, F), x=draw(B, T, D), zero=zero, effort=(3, 2), static=static)
+
+
+@cases_of(bahdanau_scores)
+def _(draw):
+    B, T, S, D, E, A = draw.sizes(6)
+    p = {"query": draw.linear(A, D), "key": {"weight": draw(A, E)}, "score": {"weight": draw(A)}}
+    yield case(bahdanau_scores, p=p, q=draw(B, T, D), k=draw(B, S, E), effort=(4, 2))
+
+
+@cases_of(general_scores)
+def _(draw):
+    B, T, S, D, E = draw.sizes(5)
+    yield case(general_scores, p={"key": {"weight": draw(D, E)}}, q=draw(B, T, D), k=draw(B, S, E))
+
+
+@cases_of(concat_scores)
+def _(draw):
+    B, T, S, D, E, A = draw.sizes(6)
+    q, k, score = draw(B, T, D), draw(B, S, E), {"weight": draw(A)}
+    yield case(concat_scores, p={"pair": draw.linear(A, D + E), "score": score}, q=q, k=k, effort=(4, 2))
+    yield case(concat_scores, p={"pair": {"weight": draw(A, D + E)}, "score": score}, q=q, k=k, effort=(4, 2))
 
 
 @cases_of(bidirectional)

@@ -23,6 +23,7 @@ from .positions import (
 from .relu import relu, relu_backward
 from .rms_norm import rms_norm, rms_norm_backward
 from .rnn import rnn, rnn_backward
+from .scores import additive_scores, additive_scores_backward, dot_scores, dot_scores_backward
 from .silu import silu, silu_backward
 from .softmax import softmax, softmax_backward
 from .tanh import tanh, tanh_backward
