@@ -27,7 +27,7 @@ import numpy as np
 from ..convention import backward_of, op
 from .linear import linear, linear_backward
 from .silu import sigmoid
-from .steps import gradient_or_zeros, hidden_gradient, state_or_zeros, steps, tokens_there
+from .steps import gradient_or_zeros, hidden_gradient, hidden_map, only_tokens, state_or_zeros, steps, tokens_there
 
 
 @op(
@@ -51,13 +51,13 @@ def gru(p, x, h=None, *, mask=None, reverse=False, truncate=None):
     live, H = tokens_there("gru", x, mask), p["hidden"]["weight"].shape[1]
     order, given = steps("gru", x.shape[1], reverse, truncate), h is not None
     h = state_or_zeros(h, x, H)
-    from_input, saved_input = linear(p["input"], np.where(live, x, 0))  # (B,T,3H)
-    before = np.empty((*x.shape[:2], H), x.dtype, like=x)
+    from_input, saved_input = linear(p["input"], only_tokens(x, live))  # (B,T,3H)
+    before = np.empty((*x.shape[:2], H), from_input.dtype, like=x)
     y, kept = np.empty_like(before), []
     for t, _ in order:
         before[:, t] = h
         a_r, a_z, a_n = np.split(from_input[:, t], 3, -1)  # (B,H)
-        u_r, u_z, u_n = np.split(linear(p["hidden"], h)[0], 3, -1)
+        u_r, u_z, u_n = np.split(hidden_map(p["hidden"], h), 3, -1)
         r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)
         n = np.tanh(a_n + r * u_n)
         h_new = (1 - z) * n + z * h
@@ -76,13 +76,13 @@ def gru_backward(dy, dh, saved):
     da = np.empty((B, T, 3 * H), before.dtype, like=before)
     du = np.empty_like(da)
     for (t, cut), (r, z, n, u_n) in zip(reversed(order), reversed(kept)):
-        dh_t = np.where(live[:, t], dy[:, t] + dh, 0)  # y_t = h
+        dh_t = dy[:, t] + dh  # y_t = h
         dz, dn = dh_t * (before[:, t] - n), dh_t * (1 - z)  # h_new = (1 - z) n + z h
         da_n = dn * (1 - n * n)  # n = tanh(a_n + r u_n)
         dr = da_n * u_n
         da_r, da_z = dr * r * (1 - r), dz * z * (1 - z)
-        da[:, t] = np.concatenate([da_r, da_z, da_n], -1)
-        du[:, t] = np.concatenate([da_r, da_z, da_n * r], -1)
+        da[:, t] = np.where(live[:, t], np.concatenate([da_r, da_z, da_n], -1), 0)
+        du[:, t] = np.where(live[:, t], np.concatenate([da_r, da_z, da_n * r], -1), 0)
         dh = np.where(live[:, t], du[:, t] @ p["hidden"]["weight"] + dh_t * z, dh)  # u = U h + d
         if cut:
             dh = np.zeros_like(dh)

@@ -27,7 +27,7 @@ import numpy as np
 from ..convention import backward_of, op
 from .linear import linear, linear_backward
 from .silu import sigmoid
-from .steps import gradient_or_zeros, hidden_gradient, state_or_zeros, steps, tokens_there
+from .steps import gradient_or_zeros, hidden_gradient, hidden_map, only_tokens, state_or_zeros, steps, tokens_there
 
 
 @op(
@@ -53,12 +53,12 @@ def lstm(p, x, h=None, c=None, *, mask=None, reverse=False, truncate=None):
     order = steps("lstm", x.shape[1], reverse, truncate)
     given = h is not None, c is not None
     h, c = state_or_zeros(h, x, H), state_or_zeros(c, x, H)
-    from_input, saved_input = linear(p["input"], np.where(live, x, 0))  # (B,T,4H)
-    before = np.empty((*x.shape[:2], H), x.dtype, like=x)
+    from_input, saved_input = linear(p["input"], only_tokens(x, live))  # (B,T,4H)
+    before = np.empty((*x.shape[:2], H), from_input.dtype, like=x)
     y, kept = np.empty_like(before), []
     for t, _ in order:
         before[:, t] = h
-        a = from_input[:, t] + linear(p["hidden"], h)[0]  # (B,4H)
+        a = from_input[:, t] + hidden_map(p["hidden"], h)  # (B,4H)
         i, f, n, o = np.split(a, 4, -1)
         i, f, n, o = sigmoid(i), sigmoid(f), np.tanh(n), sigmoid(o)
         c_new = f * c + i * n
@@ -78,12 +78,12 @@ def lstm_backward(dy, dh, dc, saved):
     dh, dc = gradient_or_zeros(dh, (B, H), before), gradient_or_zeros(dc, (B, H), before)
     da = np.empty((B, T, 4 * H), before.dtype, like=before)
     for (t, cut), (c, i, f, n, o, tanh_c) in zip(reversed(order), reversed(kept)):
-        dh_t = np.where(live[:, t], dy[:, t] + dh, 0)  # y_t = h
-        dc_t = np.where(live[:, t], dc, 0) + dh_t * o * (1 - tanh_c * tanh_c)  # h = o tanh(c)
+        dh_t = dy[:, t] + dh  # y_t = h
+        dc_t = dc + dh_t * o * (1 - tanh_c * tanh_c)  # h = o tanh(c)
         do = dh_t * tanh_c
         di, df, dn = dc_t * n, dc_t * c, dc_t * i  # c_new = f c + i n
         gates = di * i * (1 - i), df * f * (1 - f), dn * (1 - n * n), do * o * (1 - o)
-        da[:, t] = np.concatenate(gates, -1)
+        da[:, t] = np.where(live[:, t], np.concatenate(gates, -1), 0)
         dh = np.where(live[:, t], da[:, t] @ p["hidden"]["weight"], dh)  # a = ... + U h
         dc = np.where(live[:, t], dc_t * f, dc)
         if cut:

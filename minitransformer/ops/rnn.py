@@ -20,7 +20,7 @@ import numpy as np
 from ..convention import backward_of, op
 from .linear import linear, linear_backward
 from .relu import relu
-from .steps import gradient_or_zeros, hidden_gradient, state_or_zeros, steps, tokens_there
+from .steps import gradient_or_zeros, hidden_gradient, hidden_map, only_tokens, state_or_zeros, steps, tokens_there
 from .tanh import tanh
 
 SLOPES = {tanh: lambda h: 1 - h * h, relu: lambda h: h > 0}  # activation'(a), as a function of h = activation(a)
@@ -53,12 +53,12 @@ def rnn(p, x, h=None, *, activation=tanh, mask=None, reverse=False, truncate=Non
     live, H = tokens_there("rnn", x, mask), p["hidden"]["weight"].shape[1]
     order, given = steps("rnn", x.shape[1], reverse, truncate), h is not None
     h = state_or_zeros(h, x, H)
-    from_input, saved_input = linear(p["input"], np.where(live, x, 0))  # (B,T,H)
-    before = np.empty((*x.shape[:2], H), x.dtype, like=x)
+    from_input, saved_input = linear(p["input"], only_tokens(x, live))  # (B,T,H)
+    before = np.empty((*x.shape[:2], H), from_input.dtype, like=x)
     y = np.empty_like(before)
     for t, _ in order:
         before[:, t] = h
-        h_new, _ = activation(from_input[:, t] + linear(p["hidden"], h)[0])  # (B,H)
+        h_new, _ = activation(from_input[:, t] + hidden_map(p["hidden"], h))  # (B,H)
         y[:, t] = np.where(live[:, t], h_new, 0)
         h = np.where(live[:, t], h_new, h)
     return (y, h), (p, saved_input, before, y, live, order, given, activation)
@@ -72,8 +72,8 @@ def rnn_backward(dy, dh, saved):
     dy, dh = gradient_or_zeros(dy, (B, T, H), before), gradient_or_zeros(dh, (B, H), before)
     da = np.empty_like(before)
     for t, cut in reversed(order):
-        dh_t = np.where(live[:, t], dy[:, t] + dh, 0)  # y_t = h
-        da[:, t] = dh_t * SLOPES[activation](y[:, t])  # h = activation(a)
+        dh_t = dy[:, t] + dh  # y_t = h
+        da[:, t] = np.where(live[:, t], dh_t * SLOPES[activation](y[:, t]), 0)  # h = activation(a)
         dh = np.where(live[:, t], da[:, t] @ p["hidden"]["weight"], dh)  # a = ... + U h
         if cut:
             dh = np.zeros_like(dh)

@@ -33,8 +33,19 @@ def steps(name, T, reverse, truncate):
     return [(t, bool(step and truncate) and step % truncate == 0) for step, t in enumerate(order)]
 
 
+def only_tokens(x, live):
+    """x (B, T, D) with zeros where no token is, whatever stood there."""
+    return x if live.all() else np.where(live, x, 0).astype(x.dtype, copy=False)
+
+
 def state_or_zeros(state, x, H):
     return np.zeros((len(x), H), x.dtype, like=x) if state is None else state
+
+
+def hidden_map(p, h):
+    """U h + d"""
+    u = h @ p["weight"].T
+    return u if p.get("bias") is None else u + p["bias"]
 
 
 def gradient_or_zeros(d, shape, like):
