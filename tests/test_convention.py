@@ -250,6 +250,12 @@ def test_the_door(name):
         door(args, {})
 
 
+def test_the_door_tells_no_length_that_it_does_not_know():
+    with pytest.raises(ValueError) as refused:
+        Shapes(thing, {"w": "4H D", "x": "D"})(({"w": f32(6, 3)}, f32(3)), {})
+    assert str(refused.value) == "thing: w has shape (6, 3), expected (4H D)"
+
+
 def test_the_door_looks_at_settings_too():
     door = Shapes(thing, {"x": "B T", "mask": "[bool B|1 T]"})
     door((None, f32(2, 3)), {"mask": np.ones((1, 3), bool)})
