@@ -1,27 +1,37 @@
 """The door of every operation: what does not fit is turned away there, with the shapes that would have fitted."""
 
+import re
+
 
 class Shapes:
     """Holds the arrays of a call to the shapes that its operation declares, and says what did not fit.
 
     A specification is read left to right: a letter is a length that must be the same wherever the letter stands,
-    `B|1` is that length or 1, `...` is any number of leading axes (the same everywhere), a number is itself.
-    `int` or `bool` before the axes asks for that kind of array instead of a floating one; in brackets, the array
-    may be absent. All floating arrays of a call have one dtype, which is returned: nothing is cast silently.
+    `B|1` is that length or 1, `4H` is four times it, `...` is any number of leading axes (the same everywhere), a
+    number is itself. `int` or `bool` before the axes asks for that kind of array instead of a floating one; in
+    brackets, the array may be absent. Parameters that are a tree have a dictionary of specifications. All floating
+    arrays of a call have one dtype, which is returned: nothing is cast silently.
     """
 
     def __init__(self, forward, shapes):
         self.name = forward.__name__
         code = forward.__code__
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        self.specs = [(name, *self.parse(text)) for name, text in shapes.items()]
+        self.specs = [(name, *self.parse(text)) for name, text in self.paths(shapes)]
+
+    @classmethod
+    def paths(cls, shapes, path=""):
+        """(name, text) of every specification; that of p["input"]["weight"] has the name input.weight."""
+        for name, part in shapes.items():
+            yield from cls.paths(part, f"{path}{name}.") if isinstance(part, dict) else [(path + name, part)]
 
     @staticmethod
     def parse(text):
         optional = text.startswith("[")
         words = text.strip("[]").split()
         kind = words.pop(0) if words and words[0] in ("int", "bool") else "float"
-        axes = tuple((word[:-2], True) if word.endswith("|1") else (word, False) for word in words)
+        axes = tuple(re.fullmatch(r"(\d*)(.*?)(\|1)?", word).groups() for word in words)
+        axes = tuple((int(times or 1), letter, bool(or_one)) for times, letter, or_one in axes)
         return text, optional, {"int": "iu", "bool": "b", "float": "f"}[kind], kind, axes
 
     def __call__(self, args, static):
@@ -31,7 +41,9 @@ class Shapes:
             if name in self.arguments:
                 array = given.get(name)
             else:
-                array = given["p"].get(name) if isinstance(given.get("p"), dict) else None
+                array = given.get("p")
+                for part in name.split("."):
+                    array = array.get(part) if isinstance(array, dict) else None
             if array is None:
                 if optional:
                     continue
@@ -47,7 +59,7 @@ class Shapes:
         return dtype and dtype[1]
 
     def fit(self, name, text, shape, axes, lengths):
-        if axes and axes[0][0] == "...":
+        if axes and axes[0][1] == "...":
             cut = len(shape) - len(axes) + 1
             if cut < 0:
                 self.refuse(name, text, shape, lengths)
@@ -58,10 +70,12 @@ class Shapes:
             shape_left = shape
         if len(shape_left) != len(axes):
             self.refuse(name, text, shape, lengths)
-        for length, (letter, or_one) in zip(shape_left, axes):
+        for length, (times, letter, or_one) in zip(shape_left, axes):
             if or_one and length == 1:
                 continue
-            if (int(letter) if letter.isdigit() else lengths.setdefault(letter, length)) != length:
+            if letter and length % times == 0:
+                lengths.setdefault(letter, length // times)
+            if length != times * lengths.get(letter, 1):
                 self.refuse(name, text, shape, lengths)
 
     def refuse(self, name, text, shape, lengths):

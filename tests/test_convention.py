@@ -194,6 +194,26 @@ DOORS = {  # specifications, a call, and what is said; "" where it fits
     "neither a length nor one": ({"x": "B D", "w": "B|1 D|1"}, ({"w": f32(2, 2)}, f32(2, 3)), "w has shape (2, 2)"),
     "a number": ({"x": "B 3"}, (None, f32(2, 3)), ""),
     "another number": ({"x": "B 3"}, (None, f32(2, 4)), "x has shape (2, 4), expected (B 3) with B = 2"),
+    "a multiple of a length": ({"w": "4H", "x": "H"}, ({"w": f32(8)}, f32(2)), ""),
+    "a multiple of a length that is known": (
+        {"x": "H", "w": "4H"},
+        ({"w": f32(9)}, f32(2)),
+        "thing: w has shape (9,), expected (4H) with H = 2",
+    ),
+    "no multiple of any length": ({"w": "4H", "x": "H"}, ({"w": f32(6)}, f32(2)), "w has shape (6,), expected (4H)"),
+    "a length that is no quarter": (
+        {"w": "4H", "x": "H"},
+        ({"w": f32(8)}, f32(3)),
+        "thing: x has shape (3,), expected (H) with H = 2",
+    ),
+    "a tree of parameters": ({"x": "D", "q": {"w": "D D", "b": "[D]"}}, ({"q": {"w": f32(3, 3)}}, f32(3)), ""),
+    "a leaf of a tree": (
+        {"x": "D", "q": {"w": "D D", "b": "[D]"}},
+        ({"q": {"w": f32(3, 3), "b": f32(2)}}, f32(3)),
+        "thing: q.b has shape (2,), expected ([D]) with D = 3",
+    ),
+    "a tree that is not there": ({"x": "D", "q": {"w": "D D"}}, ({"w": f32(3, 3)}, f32(3)), "there is no q.w (D D)"),
+    "a leaf in the place of a tree": ({"x": "D", "q": {"w": "D"}}, ({"q": f32(3)}, f32(3)), "there is no q.w (D)"),
     "leading axes": ({"x": "... D"}, (None, f32(5, 4, 3)), ""),
     "no leading axes": ({"x": "... D"}, (None, f32(3)), ""),
     "too few axes": ({"x": "... D E"}, (None, f32(3)), "x has shape (3,), expected (... D E)"),
@@ -228,6 +248,12 @@ def test_the_door(name):
         return
     with pytest.raises((ValueError, TypeError), match=re.escape(words)):
         door(args, {})
+
+
+def test_the_door_tells_no_length_that_it_does_not_know():
+    with pytest.raises(ValueError) as refused:
+        Shapes(thing, {"w": "4H D", "x": "D"})(({"w": f32(6, 3)}, f32(3)), {})
+    assert str(refused.value) == "thing: w has shape (6, 3), expected (4H D)"
 
 
 def test_the_door_looks_at_settings_too():

@@ -1,5 +1,6 @@
 """What architectures are made of: attention with its heads, the feed-forward network, layers, and layers of layers."""
 
+from .bidirectional import bidirectional
 from .cache import Cache, CrossCache
 from .feed_forward import feed_forward, feed_forward_backward
 from .gated_feed_forward import gated_feed_forward, gated_feed_forward_backward
@@ -15,6 +16,15 @@ from .post_norm_layer import post_norm_layer, post_norm_layer_backward
 from .pre_norm_decoder_layer import pre_norm_decoder_layer, pre_norm_decoder_layer_backward, pre_norm_decoder_layer_step
 from .pre_norm_layer import pre_norm_layer, pre_norm_layer_backward, pre_norm_layer_step
 from .recompute import recompute
+from .recurrence import CELLS, cell_of, recurrence
+from .scores import (
+    bahdanau_scores,
+    bahdanau_scores_backward,
+    concat_scores,
+    concat_scores_backward,
+    general_scores,
+    general_scores_backward,
+)
 from .stack import stack
 
 __all__ = [name for name in dir() if not name.startswith("_")]

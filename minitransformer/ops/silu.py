@@ -10,11 +10,15 @@ import numpy as np
 from ..convention import backward_of, op
 
 
+def sigmoid(x):
+    e = np.exp(-np.abs(x))  # at most 1: nothing overflows, and nothing is lost where σ is small
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
 @op(x="...")
 def silu(x):
     """y = x σ(x)        x (...)   ->   y (...)"""
-    e = np.exp(-np.abs(x))  # at most 1: nothing overflows, and nothing is lost where s is small
-    s = np.where(x >= 0, 1, e) / (1 + e)
+    s = sigmoid(x)
     return x * s, (x, s)
 
 

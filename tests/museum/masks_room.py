@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from minitransformer.gradcheck import Draw
 from minitransformer.gradcheck.cases import case
-from minitransformer.ops import attention, softmax, softmax_backward
+from minitransformer.ops import attention, gru, gru_backward, softmax, softmax_backward
 from minitransformer.ops.attention import may_attend
 from minitransformer.ops.softmax import stable_softmax
 
@@ -247,4 +248,70 @@ ROOM.exhibit(
     caught=(NEAR_MINUS_800,),
     wrong_code=(softmax_shifted_down_only,),
     **SOFTMAX,
+)
+
+
+# ------------------------------------------------------------------------------ what a recurrent network says last
+
+
+def padded_rows(rng, lengths=(5, 2, 3)):
+    """Parameters of a GRU, three rows, and where their tokens are: the rest is padding."""
+    draw = Draw(rng)
+    return draw.cell(3, 4, 6), draw(3, 5, 4), np.arange(5) < np.array(lengths)[:, None]
+
+
+def last_case(thing, rng):
+    p, x, mask = padded_rows(rng)
+    return case(thing, p=p, x=x, static={"mask": mask})
+
+
+def off_each_alone(lengths):
+    """How far the summaries of a batch are from the last states of its rows, each read alone and without padding."""
+
+    def measure(thing, rng):
+        p, x, mask = padded_rows(rng, lengths)
+        alone = [gru(p, row[there][None])[0][1][0] for row, there in zip(x, mask, strict=True)]
+        return distance(thing(p, x, mask=mask)[0], alone)
+
+    return measure
+
+
+LAST_GRADIENT = gradient_check("gradient check, rows of unequal length", last_case)
+EQUAL_LENGTHS = Check("rows of equal length: off each row alone", off_each_alone((5, 5, 5)), at_most=1e-12)
+UNEQUAL_LENGTHS = Check("rows of unequal length: off each row alone", off_each_alone((5, 2, 3)), at_most=1e-12)
+
+
+def last_place(p, x, *, mask):
+    (y, _), saved = gru(p, x)
+    return y[:, -1], (y.shape, saved)
+
+
+def last_place_backward(dsummary, saved):
+    shape, saved = saved
+    dy = np.zeros(shape, dsummary.dtype)
+    dy[:, -1] = dsummary
+    dx, _, g = gru_backward(dy, None, saved)
+    return dx, g
+
+
+def last_state(p, x, *, mask):
+    (_, h), saved = gru(p, x, mask=mask)
+    return h, saved
+
+
+def last_state_backward(dsummary, saved):
+    dx, _, g = gru_backward(None, dsummary, saved)
+    return dx, g
+
+
+ROOM.exhibit(
+    "The last place of a padded row",
+    """A recurrent network's last output sums the text up, and the last output is at index -1. In a batch the shorter
+    texts end earlier, and what stands there is what the network made of their padding, read like any other token. It
+    learns to live with that as long as the padding is the same; beside longer texts, the same text is another one.""",
+    reported=("bentrevett/pytorch-sentiment-analysis 86",),
+    wrong=Pair(last_place, last_place_backward),
+    right=Pair(last_state, last_state_backward),
+    blind=(LAST_GRADIENT, EQUAL_LENGTHS),
+    caught=(UNEQUAL_LENGTHS,),
 )

@@ -16,11 +16,14 @@ from minitransformer.ops import (
     embedding,
     gelu,
     gelu_tanh,
+    gru,
     layer_norm,
     learned_positions,
     linear,
+    lstm,
     relu,
     rms_norm,
+    rnn,
     silu,
     sinusoidal_positions,
     softmax,
@@ -43,6 +46,12 @@ def attend(*, q=(2, 4, 3, 5), k=(2, 2, 6, 5), v=(2, 2, 6, 5), **more):
 
 def mask(*shape):
     return np.ones(shape, bool)
+
+
+def run(cell, gates, *states, x=(2, 3, 4), H=5, p=None, **more):
+    """A recurrent operation over two sequences of three tokens."""
+    maps = {"input": affine(gates * H, x[-1]), "hidden": affine(gates * H, H)} | (p or {})
+    return cell(maps, zeros(*x), *states, **more)
 
 
 def update(**more):
@@ -126,6 +135,61 @@ REFUSED = {  # what does not fit: the call, and the words of the ValueError
         lambda: learned_positions({"weight": zeros(2, 4)}, zeros(1, 2, 4), positions=np.array([-1, 0])),
         "positions range from -1 to 0, outside the context of 2",
     ),
+    "lstm, width": (
+        lambda: run(lstm, 4, p={"input": affine(20, 6)}),
+        "lstm: input.weight has shape (20, 6), expected (4H D) with B = 2, T = 3, D = 4",
+    ),
+    "lstm, three gates": (
+        lambda: run(lstm, 3, H=3),
+        "lstm: input.weight has shape (9, 4), expected (4H D) with B = 2, T = 3, D = 4",
+    ),
+    "lstm, another state's width": (
+        lambda: run(lstm, 4, p={"hidden": affine(20, 6)}),
+        "lstm: hidden.weight has shape (20, 6), expected (4H H) with B = 2, T = 3, D = 4, H = 5",
+    ),
+    "lstm, a bias of one gate": (
+        lambda: run(lstm, 4, p={"hidden": {"weight": zeros(20, 5), "bias": zeros(5)}}),
+        "lstm: hidden.bias has shape (5,), expected ([4H]) with",
+    ),
+    "lstm, no linear map of the state": (
+        lambda: run(lstm, 4, p={"hidden": None}),
+        "lstm: there is no hidden.weight (4H H)",
+    ),
+    "lstm, h": (lambda: run(lstm, 4, zeros(2, 4)), "lstm: h has shape (2, 4), expected ([B H]) with"),
+    "lstm, h of one row": (lambda: run(lstm, 4, zeros(1, 5)), "lstm: h has shape (1, 5), expected ([B H]) with"),
+    "lstm, c": (lambda: run(lstm, 4, zeros(2, 5), zeros(3, 5)), "lstm: c has shape (3, 5), expected ([B H]) with"),
+    "lstm, mask": (lambda: run(lstm, 4, mask=mask(2, 4)), "lstm: mask has shape (2, 4), expected ([bool B T]) with"),
+    "lstm, no steps": (
+        lambda: run(lstm, 4, x=(2, 0, 4)),
+        "lstm: x has shape (2, 0, 4): sequences of length 0 have no last state",
+    ),
+    "lstm, no token": (
+        lambda: run(lstm, 4, mask=np.array([[True, False, True], [False, False, False]])),
+        "lstm: the mask leaves sequence 1 without a token",
+    ),
+    "lstm, truncate": (
+        lambda: run(lstm, 4, truncate=0),
+        "lstm: truncate must be a whole number of steps, at least 1, or None, not 0",
+    ),
+    "lstm, truncate by a half": (lambda: run(lstm, 4, truncate=1.5), "at least 1, or None, not 1.5"),
+    "gru, four gates": (
+        lambda: run(gru, 4),
+        "gru: input.weight has shape (20, 4), expected (3H D) with B = 2, T = 3, D = 4",
+    ),
+    "gru, h": (lambda: run(gru, 3, zeros(3, 5)), "gru: h has shape (3, 5), expected ([B H]) with"),
+    "gru, no steps": (lambda: run(gru, 3, x=(2, 0, 4)), "gru: x has shape (2, 0, 4): sequences of length 0"),
+    "gru, no token": (lambda: run(gru, 3, mask=~mask(2, 3)), "gru: the mask leaves sequence 0 without a token"),
+    "gru, truncate": (lambda: run(gru, 3, truncate=-1), "gru: truncate must be a whole number of steps"),
+    "rnn, width": (
+        lambda: run(rnn, 1, p={"hidden": affine(5, 4)}),
+        "rnn: hidden.weight has shape (5, 4), expected (H H) with B = 2, T = 3, D = 4, H = 5",
+    ),
+    "rnn, h": (lambda: run(rnn, 1, zeros(2, 5, 1)), "rnn: h has shape (2, 5, 1), expected ([B H]) with"),
+    "rnn, no steps": (lambda: run(rnn, 1, x=(2, 0, 4)), "rnn: x has shape (2, 0, 4): sequences of length 0"),
+    "rnn, no token": (lambda: run(rnn, 1, mask=~mask(2, 3)), "rnn: the mask leaves sequence 0 without a token"),
+    "rnn, truncate": (lambda: run(rnn, 1, truncate="2"), "rnn: truncate must be a whole number of steps"),
+    "rnn, activation": (lambda: run(rnn, 1, activation=gelu), "must be tanh or relu, not <operation gelu>"),
+    "rnn, the name of one": (lambda: run(rnn, 1, activation="tanh"), "must be tanh or relu, not 'tanh'"),
     "adamw, gradient": (lambda: update(g=zeros(3)), "adamw: g has shape (3,), expected (...) with ... = (2, 3)"),
     "adamw, moment": (lambda: update(v=zeros(2, 1)), "adamw: v has shape (2, 1), expected (...) with ... = (2, 3)"),
 }
@@ -201,10 +265,12 @@ def test_positions_of_another_shape(thing, shape):
 def test_a_backward_wants_the_dy_of_its_y(name, rng):
     case = draw_cases(name, Draw(rng))[0]
     y, saved = case.forward(*case.args.values(), **case.static)
-    wrong = np.zeros((*y.shape, 1))
-    words = f"{name}_backward: dy has shape {wrong.shape}, but y had {y.shape}"
-    with pytest.raises(ValueError, match=re.escape(words)):
-        case.backward(wrong, saved)
+    parts = y if isinstance(y, tuple) else (y,)
+    for i, part in enumerate(parts):
+        wrong = np.zeros((*part.shape, 1))
+        words = f"{name}_backward: dy has shape {wrong.shape}, but y had {part.shape}"
+        with pytest.raises(ValueError, match=re.escape(words)):
+            case.backward(*parts[:i], wrong, *parts[i + 1 :], saved)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -212,5 +278,6 @@ def test_a_backward_wants_what_its_own_forward_saved(name, rng):
     case = draw_cases(name, Draw(rng))[0]
     y, _ = case.forward(*case.args.values(), **case.static)
     other = softmax if name != "softmax" else relu
+    parts = y if isinstance(y, tuple) else (y,)
     with pytest.raises(ValueError, match=f"{name}_backward was given what {other.name} saved"):
-        case.backward(y, other(np.ones(3))[1])
+        case.backward(*parts, other(np.ones(3))[1])

@@ -12,7 +12,7 @@ import torch
 from minitransformer.gradcheck.check import Run
 from minitransformer.trees import leaves, tree_map
 
-from . import bert, blocks, models, operations  # noqa: F401  they register their twins
+from . import bert, blocks, models, operations, recurrent  # noqa: F401  they register their twins
 from .twins import twin
 
 BAR = 1e-9
@@ -40,11 +40,12 @@ def both(case, rng, counts=None):
     inputs = {name: leaf for name, leaf in leaves(args) if torch.is_tensor(leaf) and leaf.is_floating_point()}
     for leaf in inputs.values():
         leaf.requires_grad_()
-    (y,), y_theirs = run.forward()[0], theirs(*args.values(), **tree_map(tensor, run.static))
+    y, y_theirs = run.forward()[0], theirs(*args.values(), **tree_map(tensor, run.static))
+    y_theirs = y_theirs if isinstance(y_theirs, tuple) else (y_theirs,)
     if counts is not None:
-        run.dy = (run.dy[0] * counts,)
-        y, y_theirs = y * counts, y_theirs * tensor(counts)
-    gradients = torch.autograd.grad(y_theirs, list(inputs.values()), tensor(run.dy[0]))
+        run.dy = tuple(part * counts for part in run.dy)
+        y, y_theirs = tuple(part * counts for part in y), tuple(part * tensor(counts) for part in y_theirs)
+    gradients = torch.autograd.grad(y_theirs, list(inputs.values()), tuple(map(tensor, run.dy)))
     return (
         outputs(y) | {f"d{name}": gradient for name, gradient in run.gradients().items()},
         outputs(y_theirs) | {f"d{name}": gradient.numpy() for name, gradient in zip(inputs, gradients, strict=True)},

@@ -4,6 +4,7 @@ The modules have no grouped heads, draw their dropout otherwise, and may give Na
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -190,6 +191,31 @@ def decoder_layer_twin(norm_first):
 
 twin_of(blocks.pre_norm_decoder_layer)(decoder_layer_twin(norm_first=True))
 twin_of(blocks.post_norm_decoder_layer)(decoder_layer_twin(norm_first=False))
+
+
+@twin_of(blocks.bahdanau_scores)
+def _(p, q, k):
+    return twin(ops.additive_scores)(p["score"], twin(ops.linear)(p["query"], q), twin(ops.linear)(p["key"], k))
+
+
+@twin_of(blocks.general_scores)
+def _(p, q, k):
+    """As the paper has it, a bilinear form of every pair."""
+    q, k = every_pair(q, k)
+    return F.bilinear(q.contiguous(), k.contiguous(), p["key"]["weight"][None])[..., 0]
+
+
+@twin_of(blocks.concat_scores)
+def _(p, q, k):
+    """As the paper has it: every pair side by side."""
+    h = torch.tanh(twin(ops.linear)(p["pair"], torch.cat(every_pair(q, k), -1)))
+    return h @ p["score"]["weight"]
+
+
+def every_pair(q, k):
+    """(B, T, S, D) and (B, T, S, E)"""
+    T, S = q.shape[1], k.shape[1]
+    return q[:, :, None].expand(-1, -1, S, -1), k[:, None].expand(-1, T, -1, -1)
 
 
 @twin_of(blocks.stack)

@@ -7,6 +7,7 @@ import numpy as np
 
 from minitransformer import gradcheck, ops
 from minitransformer.blocks import (
+    bidirectional,
     feed_forward,
     multi_head_attention,
     post_norm_decoder_layer,
@@ -14,6 +15,7 @@ from minitransformer.blocks import (
     pre_norm_decoder_layer,
     pre_norm_layer,
     recompute,
+    recurrence,
     stack,
 )
 from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
@@ -33,6 +35,7 @@ from minitransformer.models import (
 )
 from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
 
+GATES, STATES = {"rnn": 1, "gru": 3, "lstm": 4}, {"rnn": "h", "gru": "h", "lstm": "hc"}
 MORE = {}  # name of a thing -> function of a Draw that yields cases
 
 
@@ -62,6 +65,13 @@ def row_far_off(draw, *shape):
     x = draw(*shape)
     x[0] *= 1000
     return x
+
+
+def in_layers(draw, cell, widths, H, both=False):
+    """Parameters of a recurrence whose layers read rows of these widths."""
+    ways = ("forward", "backward")
+    cells = [[draw.cell(GATES[cell.name], width, H) for _ in range(1 + both)] for width in widths]
+    return [dict(zip(ways, pair)) if both else pair[0] for pair in cells]
 
 
 # ------------------------------------------------------------------------------------------------------ operations
@@ -112,6 +122,26 @@ def _(draw, attention):
     yield case(attention, q=many, k=few, v=draw(B, G, fewer, K), bias=None, static={"causal": True})
     yield case(attention, q=30 * q, k=k, v=v, bias=None)  # weights near 0 and 1
     yield case(attention, q=q, k=draw(B, 1, 1, K), v=draw(B, 1, 1, K), bias=None)  # one head for all, one key
+
+
+def padded(draw, B, T, side="right"):
+    """(B, T), True = a token is there: of every row but the first some are missing at one end."""
+    there = np.arange(T) < np.r_[T, draw.rng.integers(1, T + 1, B - 1)][:, None]
+    return there if side == "right" else there[:, ::-1]
+
+
+@more_of(ops.rnn, ops.gru, ops.lstm)
+def _(draw, cell):
+    gates, states = GATES[cell.name], STATES[cell.name]
+    for more in ({}, {"reverse": True}, *[{"activation": ops.relu}] * (cell is ops.rnn)):
+        B, T, D, H = draw.sizes(4, least=2)
+        p, x, given = draw.cell(gates, D, H), draw(B, T, D), {name: draw(B, H) for name in states}
+        yield case(cell, p=p, x=x, **given, static=more)
+        for side in ("left", "right"):
+            yield case(cell, p=p, x=x, **given, static={"mask": padded(draw, B, T, side), **more})
+        yield case(cell, p=p, x=x[:, :1], **given, static=more)
+    yield case(cell, p=draw.cell(gates, 1, 1), x=draw(1, 4, 1), **dict.fromkeys(states))
+    yield case(cell, p=p, x=10 * x, **given)  # gates near 0 and 1
 
 
 @more_of(ops.cross_entropy)
@@ -195,6 +225,31 @@ def _(draw, multi_head_attention):
     yield attend(p, memory, draw(1, 3, T, S), mask=no_row_alone(draw.mask(B, 1, 1, S)))
     yield attend(draw.attention(D), x, draw(B, 1, T, T), causal=True)  # self-attention
     yield attend(draw.attention(D, 3, 1), x, n_kv_heads=1)
+
+
+@more_of(bidirectional)
+def _(draw, _):
+    for cell in (ops.rnn, ops.gru, ops.lstm):
+        B, T, D, H = draw.sizes(4, least=2)
+        (p,), given = in_layers(draw, cell, [D], H, both=True), {name: draw(2, B, H) for name in STATES[cell.name]}
+        x, thing = draw(B, T, D), bidirectional(cell)
+        yield case(thing, p=p, x=x, **given)
+        yield case(thing, p=p, x=x, **dict.fromkeys(given), static={"mask": padded(draw, B, T)})
+
+
+@more_of(recurrence)
+def _(draw, _):
+    for cell in (ops.rnn, ops.gru, ops.lstm):
+        B, T, D, H = draw.sizes(4, least=2)
+        names, x, mask = STATES[cell.name], draw(B, T, D), padded(draw, B, T)
+        p = in_layers(draw, cell, [D, H, H], H)
+        yield case(recurrence(cell), p=p, x=x, **dict.fromkeys(names))
+        yield case(recurrence(cell), p=p, x=x, **{name: draw(3, B, H) for name in names}, static={"mask": mask})
+        p, thing = in_layers(draw, cell, [D, 2 * H], H, both=True), recurrence(bidirectional(cell))
+        yield case(thing, p=p, x=x, **dict.fromkeys(names))
+        yield case(thing, p=p, x=x, **{name: draw(2, 2, B, H) for name in names}, static={"mask": mask})
+    p = in_layers(draw, ops.rnn, [D, 2 * H], H, both=True)
+    yield case(recurrence(bidirectional(ops.rnn)), p=p, x=x, h=None, static={"activation": ops.relu})
 
 
 @more_of(pre_norm_layer, post_norm_layer)

@@ -140,6 +140,17 @@ def _(x, *, frequencies, positions=None, pairing="halves"):
     return torch.stack([turned.real, turned.imag], axis).flatten(-2)
 
 
+@twin_of(ops.dot_scores)
+def _(q, k):
+    return torch.einsum("bta,bsa->bts", q, k)
+
+
+@twin_of(ops.additive_scores)
+def _(p, q, k):
+    pairs = q[:, :, None].expand(-1, -1, k.shape[1], -1) + k[:, None]
+    return F.linear(torch.tanh(pairs), p["weight"][None])[..., 0]
+
+
 @twin_of(ops.adamw)
 def _(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
     """One step of torch.optim.AdamW that has done t - 1 steps before."""

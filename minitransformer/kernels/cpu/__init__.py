@@ -9,10 +9,13 @@ from . import (
     gelu,
     gelu_tanh,
     global_norm,
+    gru,
     layer_norm,
     linear,
     linear_cross_entropy,
+    lstm,
     rms_norm,
+    rnn,
     silu,
 )
 from .compiled import CACHE_FOLDER, announce_compilation

@@ -11,6 +11,11 @@ other; nor does σ, written as below. That saves the care which large results ne
 
     σ(x) = 1 / (1 + exp(-|x|)) for x ≥ 0, and exp(-|x|) / (1 + exp(-|x|)) below
 
+Nor does the hyperbolic tangent, but it must not take 1 away from what is nearly 1. The series without its first term is
+exp(r) - 1, in which nothing was lost, and from there it is as above:
+
+    exp(x) - 1 = 2ⁿ (exp(r) - 1) + (2ⁿ - 1)        tanh(x) = ±m / (2 - m) for m = 1 - exp(-2|x|)
+
 The normal distribution's Φ is made of it too, in float32. With z = |x| / √2, erfc(z) = exp(-z²) erfcx(z), and what is
 left is a smooth function of t = 1 / (1 + 0.4 z), which runs from 1 to 0 as z from 0 to ∞:
 
@@ -104,6 +109,53 @@ def choose_sigmoid(x):
         return (one if x >= 0 else e) / (one + e)
 
     return sigmoid_of
+
+
+@register_jitable(fastmath={"contract"})
+def expm1_32(x):
+    one = np.float32
+    n = np.floor(x * one(LOG2_E) + one(0.5))
+    r = x - n * one(0.693359375) - n * one(-2.1219444005469057e-4)
+    y = one(1 / 5040)
+    for factorial in (720, 120, 24, 6, 2, 1):
+        y = y * r + one(1 / factorial)
+    power = as_float(np.int32((np.int32(n) + 127) << 23))
+    return one(-1) if x < one(-87.3365447505531) else y * r * power + (power - one(1))
+
+
+@register_jitable(fastmath={"contract"})
+def expm1_64(x):
+    n = np.floor(x * LOG2_E + 0.5)
+    r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
+    y = 1 / 6227020800
+    for factorial in (479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1):
+        y = y * r + 1 / factorial
+    power = as_float((np.int64(n) + 1023) << 52)
+    return -1.0 if x < -708.3964185322641 else y * r * power + (power - 1.0)
+
+
+def tanh(x):
+    """tanh(x), a float32 or a float64, for use in a kernel; it keeps its digits near 0."""
+    raise TypeError("tanh is for kernels: compiled code alone can call it")
+
+
+@overload(tanh)
+def choose_tanh(x):
+    return (lambda x: tanh32(x)) if x == types.float32 else (lambda x: tanh64(x))
+
+
+@register_jitable(fastmath={"contract"})
+def tanh32(x):
+    m = -expm1_32(np.float32(-2) * abs(x))
+    y = m / (np.float32(2) - m)
+    return y if x >= np.float32(0) else -y
+
+
+@register_jitable(fastmath={"contract"})
+def tanh64(x):
+    m = -expm1_64(-2.0 * abs(x))
+    y = m / (2.0 - m)
+    return y if x >= 0.0 else -y
 
 
 def normal(x):

@@ -29,7 +29,7 @@ def outcome(call, dtype, by):
             return named("y", call.op(*args.values(), **settings))
         y, saved = call.op(*args.values(), **settings)
         assert saved.backend == by
-        return named("y", y) | gradients(args, call.op.backward(call.upstream(y), saved))
+        return named("y", y) | gradients(args, call.op.backward(*call.upstream(y), saved))
 
 
 def gradients(args, returned):

@@ -78,7 +78,7 @@ class Call(NamedTuple):
     settings: dict
     layout: Layout = LAYOUTS["straight"]
     seed: int = 0  # of what is felt of y
-    dy: Any = None  # instead of what the seed would give
+    dy: Any = None  # instead of what the seed would give: for each output, what is felt of it
 
     def arguments(self, dtype):
         """Fresh arguments and settings: floating arrays in this dtype, all of them lying as the layout says."""
@@ -89,12 +89,18 @@ class Call(NamedTuple):
         return tree_map(place, self.given), tree_map(place, self.settings)
 
     def upstream(self, y):
-        """A random dy for this y. Of a mean over n targets, n times as much is felt: gradients stay of size 1."""
+        """(dy, ...), random, one for each output. Of a mean over n targets, n times as much is felt: gradients stay
+
+        of size 1.
+        """
         if self.dy is not None:
             return self.dy
-        n = getattr(self.given.get("targets"), "size", 1)
-        dy = as_float32(n * np.random.default_rng(self.seed).normal(size=np.shape(y)))
-        return self.layout(dy, y.dtype) if dy.ndim else dy.astype(y.dtype)[()]
+        n, rng = getattr(self.given.get("targets"), "size", 1), np.random.default_rng(self.seed)
+        felt = []
+        for part in y if isinstance(y, tuple) else (y,):
+            dy = as_float32(n * rng.normal(size=np.shape(part)))
+            felt.append(self.layout(dy, part.dtype) if dy.ndim else dy.astype(part.dtype)[()])
+        return tuple(felt)
 
 
 def as_float32(value):
@@ -242,6 +248,32 @@ def _(pick, draw):
     if pick(st.booleans(), "dropout"):
         settings |= {"dropout_rate": 0.3, "key": draw.key()}
     return given, settings
+
+
+def recurrent(gates, states):
+    """Calls of a recurrent operation with so many gates, and states of these names."""
+
+    def calls(pick, draw):
+        T, D, H = lengths(pick, 3, LENGTHS[:6])
+        B = pick(one_of(4, 1, 0, 17), "B")
+        p = draw.cell(gates, D, H)
+        for name in p:
+            p[name] = {leaf: p[name][leaf] for leaf in pick(one_of(("weight", "bias"), ("weight",)), f"{name}")}
+        given = {"p": p, "x": pick(one_of(1, 10), "size of x") * draw(B, T, D)}
+        given |= {name: draw(B, H) if pick(st.booleans(), name) else None for name in states}
+        settings = {"reverse": pick(st.booleans(), "reverse"), "truncate": pick(one_of(None, 1, 2, 100), "truncate")}
+        if pick(st.booleans(), "mask"):
+            settings["mask"] = draw.tokens(B, T)
+        if gates == 1:
+            settings["activation"] = ops.tanh
+        return given, settings
+
+    return calls
+
+
+calls_of(ops.rnn)(recurrent(1, "h"))
+calls_of(ops.gru)(recurrent(3, "h"))
+calls_of(ops.lstm)(recurrent(4, "hc"))
 
 
 @calls_of(ops.adamw)

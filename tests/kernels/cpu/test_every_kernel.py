@@ -9,7 +9,7 @@ from minitransformer import ops, philox
 from minitransformer.convention import THINGS, use_backend
 
 from ...arrays import arrays_in, same_bits, shares_memory
-from .agreement import backend, gradients, hold_float32, hold_to_reference, outcome
+from .agreement import backend, gradients, hold_float32, hold_to_reference, named, outcome
 from .calls import CALLS, KERNELS, LAYOUTS, Call, draw_call, draw_calls
 
 every_kernel = pytest.mark.parametrize("name", KERNELS)
@@ -46,12 +46,12 @@ def test_it_writes_to_nothing_and_gives_fresh_memory(name, dtype, data):
     others = arrays_in([args, static])
     if call.op.gradient:
         y, saved = made
-        dy = np.asarray(call.upstream(y))
+        dy = call.upstream(y)
         kept = [np.array(array) for array in arrays_in([saved.values, dy])]
-        once, again = (gradients(args, call.op.backward(dy if dy.ndim else dy[()], saved)) for _ in range(2))
+        once, again = (gradients(args, call.op.backward(*dy, saved)) for _ in range(2))
         assert same_bits(as_arrays(once), as_arrays(again))  # called twice, the backward gives the same bits
         assert same_bits(arrays_in([saved.values, dy]), kept)
-        made, others = {"y": y} | once, [*others, dy]
+        made, others = named("y", y) | once, [*others, *arrays_in(dy)]
     assert same_bits(others[: len(arrays_in(before))], arrays_in(before))
     if name == "dropout" and saved.values[0] is None:
         return  # nothing is dropped: as in the reference, y is x
@@ -77,9 +77,9 @@ def test_what_a_kernel_saved_goes_to_its_own_backward(name, data):
     y, by_kernel = call.op(*args.values(), **settings)
     use_backend("reference")
     _, by_reference = call.op(*args.values(), **settings)
-    after_kernel = gradients(args, call.op.backward(call.upstream(y), by_kernel))
+    after_kernel = gradients(args, call.op.backward(*call.upstream(y), by_kernel))
     use_backend("cpu")
-    after_reference = gradients(args, call.op.backward(call.upstream(y), by_reference))
+    after_reference = gradients(args, call.op.backward(*call.upstream(y), by_reference))
     assert (by_kernel.backend, by_reference.backend) == ("cpu", "reference")
     for path, gradient in after_reference.items():
         assert np.array_equal(gradient, expected[path])

@@ -8,7 +8,7 @@ from scipy.special import erfcx, ndtr
 
 from minitransformer.gradcheck import has_extended
 from minitransformer.kernels.cpu.compiled import compiled
-from minitransformer.kernels.cpu.functions import ERFCX, LANES, exp_negative, largest, normal, sigmoid
+from minitransformer.kernels.cpu.functions import ERFCX, LANES, exp_negative, largest, normal, sigmoid, tanh
 
 
 @compiled
@@ -31,6 +31,12 @@ def beside_sums(x, y):
 def sigmoids(x, y):
     for i in range(x.size):
         y[i] = sigmoid(x[i])
+
+
+@compiled
+def tanhs(x, y):
+    for i in range(x.size):
+        y[i] = tanh(x[i])
 
 
 @compiled
@@ -127,7 +133,7 @@ def test_no_large_step_down_anywhere(dtype):
 
 
 def test_only_kernels_can_call_them():
-    for function in (exp_negative, normal, sigmoid):
+    for function in (exp_negative, normal, sigmoid, tanh):
         with pytest.raises(TypeError, match=f"{function.__name__} is for kernels"):
             function(-1.0)
 
@@ -142,6 +148,22 @@ def test_the_sigmoid_within_four_units_in_the_last_place(dtype, rng):
     exact = 1 / (1 + np.exp(-x.astype(np.longdouble)))
     error = np.abs(exp_of(sigmoids, x) - exact) / np.spacing(exact.astype(dtype))
     assert error.max() <= 4
+
+
+@precisions
+def test_tanh_within_four_units_in_the_last_place(dtype, rng):
+    """Of numbers of every size, the smallest too, of which it is nearly the number itself."""
+    small = np.exp2(rng.uniform(-80, 3, 200_000)) * rng.choice([-1, 1], 200_000)
+    x = np.concatenate([small, rng.uniform(-30, 30, 100_000), rng.normal(size=100_000), [0.0, -0.0]]).astype(dtype)
+    exact = np.tanh(x.astype(np.longdouble))
+    error = np.abs(exp_of(tanhs, x) - exact) / np.spacing(np.abs(exact).astype(dtype))
+    assert error.max() <= 4
+
+
+@precisions
+def test_tanh_of_what_is_large_or_no_number(dtype):
+    x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30], dtype)
+    np.testing.assert_array_equal(exp_of(tanhs, x), np.array([1, -1, np.nan, 1, -1], dtype))
 
 
 @precisions

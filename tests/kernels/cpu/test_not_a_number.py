@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minitransformer import ops
 from minitransformer.trees import leaves, tree_with_paths
 
-from .agreement import outcome
+from .agreement import backend, outcome
 from .calls import KERNELS, Call, draw_call
 from .test_attention import drawn_tiles, problem, tiles
 
@@ -24,10 +24,12 @@ def spoil(call, data, *values):
     """The call once for each value, which stands where one number stood in the arguments, or in what is felt of y."""
     places = dict(leaves(call.given))
     if call.op.gradient:
-        places["dy"] = dy = call.upstream(np.asarray(outcome(call, np.float64, "reference")["y"]))
-        call = call._replace(dy=dy)
+        args, settings = call.arguments(np.float64)
+        with backend("reference"):
+            call = call._replace(dy=call.upstream(call.op(*args.values(), **settings)[0]))
+        places |= {f"dy{i}": part for i, part in enumerate(call.dy)}
     if call.op in (ops.cross_entropy, ops.linear_cross_entropy):
-        del places["dy"]  # of which rows that do not count feel nothing: the reference feels 0 times it
+        del places["dy0"]  # of which rows that do not count feel nothing: the reference feels 0 times it
     paths = [path for path, leaf in places.items() if np.size(leaf) and getattr(leaf, "dtype", None) == np.float64]
     if not paths:
         return [call] * len(values)
@@ -42,8 +44,8 @@ def with_value(call, path, at, value):
         array.flat[at] = value
         return array[()]
 
-    if path == "dy":
-        return call._replace(dy=put(call.dy))
+    if path.startswith("dy"):
+        return call._replace(dy=tuple(put(part) if path == f"dy{i}" else part for i, part in enumerate(call.dy)))
     return call._replace(given=tree_with_paths(lambda name, leaf: put(leaf) if name == path else leaf, call.given))
 
 
