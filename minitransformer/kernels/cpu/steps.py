@@ -37,8 +37,10 @@ class Run:
         return y
 
     def felt(self, dy, like):
-        """dy as the run has it (T, B, H), zeros where it is None"""
-        return np.zeros(like.shape, like.dtype) if dy is None else self.into(dy)
+        """dy as the run has it (T, B, H), zeros where it is None and where no token is"""
+        dy = np.zeros(like.shape, like.dtype) if dy is None else self.into(dy)
+        self.keep_tokens(dy)
+        return dy
 
     def keep_tokens(self, *parts):
         """Zeros where no token is, in (T, B, ...)."""
