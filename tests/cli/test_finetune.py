@@ -19,7 +19,7 @@ from ..pretrained import test_roberta as roberta_tests
 
 MADE = {"classify": made.opinions, "tag": made.names, "answer": made.questions, "lm": made.writing}
 LEARNT = {  # texts, epochs, the score, and what it must reach, where guessing gives at most half (or for lm, 60 tokens)
-    "classify": (300, 12, "accuracy", 0.9),
+    "classify": (300, 15, "accuracy", 0.9),
     "tag": (150, 4, "span_f1", 0.9),
     "answer": (400, 9, "exact", 0.9),
     "lm": (300, 12, "perplexity", -5.0),
@@ -58,18 +58,25 @@ def metrics(folder):
 
 @pytest.mark.parametrize("task", MADE)
 def test_it_learns(task, tuned, tmp_path, rng, capsys):
-    """On texts of another draw; and what it learnt is in the folder, where the other commands find it."""
+    """On texts that were not there in training; and what it learnt is where the other commands find it."""
     n, epochs, score, least = LEARNT[task]
-    heldout = MADE[task](tmp_path / f"heldout{SUFFIX.get(task, '')}", 80, np.random.default_rng([9, rng.integers(99)]))
+    data = MADE[task](tmp_path / f"{task}{SUFFIX.get(task, '.txt')}", n, rng)
+    heldout = MADE[task](tmp_path / f"heldout{SUFFIX.get(task, '')}", 80, rng, unlike=data)
     how = ["--epochs", str(epochs), "--learning-rate", "3e-3", "--heldout", str(heldout)]
-    out, _ = tuned(task, *how, n=n)
+    out, _ = tuned(task, *how)
     first, *_, last = metrics(tmp_path / "runs" / task)
     sign = -1 if task == "lm" else 1
     assert sign * last[score] >= least > sign * first[score]
     assert last["heldout_loss"] < first["heldout_loss"] and last["epoch"] == epochs
     assert f"next: {next_of(out)}" in out and f"runs/{task}" in out
     command = {
-        "classify": ["classify", f"runs/{task}", "the film was not bad", "the film was not good", "--json"],
+        "classify": [
+            "classify",
+            f"runs/{task}",
+            "bob saw the cat and it was not bad",
+            "eve saw the train and it was not good",
+            "--json",
+        ],
         "tag": ["tag", f"runs/{task}", "Eve van dog saw the cat in Oslo", "--json"],
         "answer": ["answer", f"runs/{task}", "Where is it?", "--text", "in lima the dog saw eve van bob", "--json"],
         "lm": ["generate", f"runs/{task}", "--prompt", "the film", "--greedy", "--tokens", "9"],

@@ -33,44 +33,54 @@ def gpt2_folder(folder, text, seed=0):
     return p
 
 
-def opinions(path, n, rng):
+def written(path, n, draw, unlike=None):
+    """n examples, a line each or some, of which none stands in the file `unlike`."""
+    seen, found = unlike.read_text(encoding="utf-8") if unlike else "", []
+    while len(found) < n:
+        each = draw()
+        if each not in seen:
+            found.append(each)
+    path.write_text("\n".join(found) + "\n", encoding="utf-8")
+    return path
+
+
+def opinions(path, n, rng, unlike=None):
     """label<TAB>text: what is not bad is good, so that no single word tells."""
-    lines = []
-    for _ in range(n):
+
+    def draw():
         good, negated = rng.integers(0, 2, 2)
-        text = f"the {rng.choice(THINGS)} was {'not ' * negated}{rng.choice(GOOD if good else BAD)}"
-        lines.append(f"{'bad' if good == negated else 'good'}\t{text}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+        said = f"it was {'not ' * negated}{rng.choice(GOOD if good else BAD)}"
+        return f"{'bad' if good == negated else 'good'}\t{rng.choice(PEOPLE)} saw the {rng.choice(THINGS)} and {said}"
+
+    return written(path, n, draw, unlike)
 
 
-def names(path, n, rng):
+def names(path, n, rng, unlike=None):
     """A word a line: people and places, some people with two names."""
-    lines = []
-    for _ in range(n):
-        lines.append(f"{rng.choice(PEOPLE)} X B-PER")
-        if rng.integers(0, 2):
-            lines += ["van X I-PER", f"{rng.choice(THINGS)} X I-PER"]
-        lines += ["saw X O", "the X O", f"{rng.choice(THINGS)} X O", "in X O", f"{rng.choice(CITIES)} X B-LOC", ""]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+
+    def draw():
+        more = ["van X I-PER", f"{rng.choice(THINGS)} X I-PER"] * rng.integers(0, 2)
+        rest = ["saw X O", "the X O", f"{rng.choice(THINGS)} X O", "in X O", f"{rng.choice(CITIES)} X B-LOC", ""]
+        return "\n".join([f"{rng.choice(PEOPLE)} X B-PER", *more, *rest])
+
+    return written(path, n, draw, unlike)
 
 
-def questions(path, n, rng):
+def questions(path, n, rng, unlike=None):
     """Who, or where, of a text that says both, at one place or another: a line of JSON each."""
-    lines = []
-    for _ in range(n):
+
+    def draw():
         who, where = f"{rng.choice(PEOPLE)} van {rng.choice(PEOPLE)}", str(rng.choice(CITIES))
         seen = f"the {rng.choice(THINGS)} saw {who}"
         text = f"{seen} in {where}" if rng.integers(0, 2) else f"in {where} {seen}"
         question, answer = (("who is it?", who), ("where is it?", where))[rng.integers(0, 2)]
-        lines.append(json.dumps({"question": question, "text": text, "answer": answer, "begin": text.index(answer)}))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+        return json.dumps({"question": question, "text": text, "answer": answer, "begin": text.index(answer)})
+
+    return written(path, n, draw, unlike)
 
 
-def writing(path, n, rng):
-    """A text whose sentences are alike."""
+def writing(path, n, rng, unlike=None):
+    """A text whose sentences are alike; `unlike` is not heeded."""
     text = " ".join(f"the {rng.choice(THINGS)} was {rng.choice(GOOD)}." for _ in range(n))
     path.write_text(text, encoding="utf-8")
     return path

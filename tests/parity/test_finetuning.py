@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 
 from minitransformer.finetuning.loop import Finetuning, Settings, Step
 from minitransformer.finetuning.tasks import TASKS
 from minitransformer.gradcheck import Draw
-from minitransformer.models import BERT, SpanFinder, TextClassifier, TokenClassifier
+from minitransformer.models import BERT, GPT2, SpanFinder, TextClassifier, TokenClassifier
 from minitransformer.pretrained import save_pretrained
 from minitransformer.pretrained.bert import table
-from minitransformer.trees import tree_map
+from minitransformer.tokenizers import BPETokenizer
+from minitransformer.trees import tree_map, tree_with_paths
 
-from ..finetuning.made import TOKENIZER, names, opinions, questions
+from ..finetuning.made import TOKENIZER, names, opinions, questions, writing
 from .agreement import differences, relative, tensor
 from .bert import KINDS, named, published
+from .models import gpt2_names, published_gpt2
 
 BODY = BERT(TOKENIZER.vocab_size, 24, 2, 2, 2, 10, 14, dropout_rate=0.0, attention_dropout_rate=0.0)
 SETTINGS = {"epochs": 1, "batch": 6, "accumulate": 2, "pieces": 3, "learning_rate": 1e-2, "warmup": 0.4, "clip": 0.1}
@@ -55,8 +58,8 @@ def batch_loss(module, batch):
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=-100)
 
 
-def their_training(module, model, batches, settings, freeze=()):
-    """Losses of every step. A group for each parameter: its rate by layer, written from the definition."""
+def bert_groups(module, model, settings, freeze):
+    """A group for each parameter: its rate by layer, written from the definition."""
     ours = {row.theirs: row.ours[0] for row in table(model)}
     groups = []
     for name, w in module.named_parameters():
@@ -67,6 +70,11 @@ def their_training(module, model, batches, settings, freeze=()):
         w.requires_grad_(not (path.startswith("body.") and part in freeze))
         decay = settings.weight_decay if w.ndim > 1 else 0.0
         groups.append({"params": [w], "lr": settings.layer_decay**down, "weight_decay": decay})
+    return groups
+
+
+def their_training(module, batches, groups, settings, batch_loss=batch_loss):
+    """Losses of every step, and the norms of their gradients."""
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8)
     steps, warmup, losses, norms = len(batches), math.ceil(settings.warmup * len(batches)), [], []
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -94,7 +102,7 @@ def test_two_steps(task, freeze, layer_decay, tmp_path, rng, hold):
     model, p, settings = finetuning.model, finetuning.training.p, finetuning.settings
     module = module_of(model, p)
     batches = [finetuning.task.batch(rows) for rows in finetuning.batches(1)]
-    theirs, norms = their_training(module, model, batches, settings, freeze)
+    theirs, norms = their_training(module, batches, bert_groups(module, model, settings, freeze), settings)
     ours = np.array([event.loss for event in finetuning.train(2) if isinstance(event, Step)])
     assert len(ours) == 2 and max(norms) > settings.clip
     hold("fine-tuning: losses", {"losses": relative(ours, theirs)})
@@ -117,3 +125,40 @@ def test_the_folder_in_transformers(task, tmp_path, rng, hold):
     logits = torch.stack([theirs.start_logits, theirs.end_logits], 1) if task == "answer" else theirs.logits
     assert [module.config.id2label[i] for i in range(len(labels))] == labels
     hold("fine-tuned folder", {"logits": relative(y, logits.detach().numpy())})
+
+
+@pytest.mark.parametrize("freeze", [(), ["token", "position", "layers.0"], ["token", "layers.1"]])
+def test_two_steps_of_gpt2(freeze, tmp_path, rng, hold):
+    """Whose table is tied to its head, and is frozen at both ends."""
+    text = writing(tmp_path / "text.txt", 20, rng).read_text(encoding="utf-8")
+    tokenizer, kind = BPETokenizer.train(text, 270), TASKS["lm"]
+    examples = kind.read(tmp_path / "text.txt", tokenizer, 8)[:26]
+    model = GPT2(tokenizer.vocab_size, 8, n_layers=2, n_heads=2, d_model=10, dropout_rate=0.0)
+    p, settings = Draw(rng).perturbed(model.init(rng, np.float64)), Settings(**SETTINGS)
+    finetuning = Finetuning(kind(tokenizer, 8), model, p, examples[:-2], examples[-2:], settings, freeze)
+    module, parts = published_gpt2(model), tuple(f"{name}." for name in freeze)
+    still = gpt2_names(tree_with_paths(lambda path, leaf: torch.full(leaf.shape, path.startswith(parts)), p))
+    groups = []
+    for name, value in gpt2_names(tree_map(tensor, p)).items():
+        w = module.get_parameter(name)
+        with torch.no_grad():
+            w.copy_(value)
+        w.requires_grad_(not bool(still[name].any()))
+        groups.append({"params": [w], "lr": 1.0, "weight_decay": settings.weight_decay if w.ndim > 1 else 0.0})
+
+    def next_token(module, batch):
+        ids, targets = map(tensor, batch)
+        return F.cross_entropy(module(ids).logits.flatten(0, 1), targets.flatten())
+
+    batches = [kind(tokenizer, 8).batch(rows) for rows in finetuning.batches(1)]
+    theirs, norms = their_training(module, batches, groups, settings, next_token)
+    ours = np.array([event.loss for event in finetuning.train(2) if isinstance(event, Step)])
+    assert len(ours) == 2 and max(norms) > settings.clip
+    hold("fine-tuning: losses", {"losses": relative(ours, theirs)})
+    found = {name: each.numpy() for name, each in gpt2_names(tree_map(tensor, p)).items()}
+    expected = {name: w.detach().numpy() for name, w in module.named_parameters()}
+    hold("fine-tuning: parameters", differences(found, expected))
+    save_pretrained(tmp_path / "out", model, p, tokenizer)
+    again = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "out", dtype=torch.float64).eval()
+    logits, _ = model.forward(p, batches[0][0])
+    hold("fine-tuned folder", {"logits": relative(logits, again(tensor(batches[0][0])).logits.detach().numpy())})
