@@ -11,10 +11,12 @@ other; nor does σ, written as below. That saves the care which large results ne
 
     σ(x) = 1 / (1 + exp(-|x|)) for x ≥ 0, and exp(-|x|) / (1 + exp(-|x|)) below
 
-Nor does the hyperbolic tangent, but it must not take 1 away from what is nearly 1. The series without its first term is
-exp(r) - 1, in which nothing was lost, and from there it is as above:
+Nor does the hyperbolic tangent. Near 0 it must not take 1 away from what is nearly 1: the series without its first term
+is exp(r) - 1, in which nothing was lost. Further out it is 1 less something small, whose rounding is smaller still, so
+that its slope 1 - tanh² keeps its digits as well as can be:
 
-    exp(x) - 1 = 2ⁿ (exp(r) - 1) + (2ⁿ - 1)        tanh(x) = ±m / (2 - m) for m = 1 - exp(-2|x|)
+    exp(x) - 1 = 2ⁿ (exp(r) - 1) + (2ⁿ - 1)        tanh(x) = ±m / (2 - m) for m = 1 - exp(-2|x|), |x| < ½
+                                                             ±(1 - 2e / (1 + e)) for e = exp(-2|x|)
 
 The normal distribution's Φ is made of it too, in float32. With z = |x| / √2, erfc(z) = exp(-z²) erfcx(z), and what is
 left is a smooth function of t = 1 / (1 + 0.4 z), which runs from 1 to 0 as z from 0 to ∞:
@@ -146,15 +148,19 @@ def choose_tanh(x):
 
 @register_jitable(fastmath={"contract"})
 def tanh32(x):
-    m = -expm1_32(np.float32(-2) * abs(x))
-    y = m / (np.float32(2) - m)
+    one, z = np.float32(1), np.float32(-2) * abs(x)
+    m, e, near = -expm1_32(z), exp32(z), z > -one
+    part = (m if near else e + e) / (one + one - m if near else one + e)
+    y = part if near else one - part
     return y if x >= np.float32(0) else -y
 
 
 @register_jitable(fastmath={"contract"})
 def tanh64(x):
-    m = -expm1_64(-2.0 * abs(x))
-    y = m / (2.0 - m)
+    z = -2.0 * abs(x)
+    m, e, near = -expm1_64(z), exp64(z), z > -1.0
+    part = (m if near else e + e) / (2.0 - m if near else 1.0 + e)
+    y = part if near else 1.0 - part
     return y if x >= 0.0 else -y
 
 
