@@ -254,7 +254,7 @@ def recurrent(gates, states):
     """Calls of a recurrent operation with so many gates, and states of these names."""
 
     def calls(pick, draw):
-        T, D, H = lengths(pick, 3, LENGTHS[:6])
+        (T, D), (H,) = lengths(pick, 2, LENGTHS[:5]), lengths(pick, 1, (4, 6, 15, 16, 17, 33))
         B = pick(one_of(4, 1, 0, 17), "B")
         p = draw.cell(gates, D, H)
         for name in p:
