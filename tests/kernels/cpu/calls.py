@@ -254,12 +254,12 @@ def recurrent(gates, states):
     """Calls of a recurrent operation with so many gates, and states of these names."""
 
     def calls(pick, draw):
-        T, D, H = lengths(pick, 3, LENGTHS[:6])
+        (T, D), (H,) = lengths(pick, 2, LENGTHS[:5]), lengths(pick, 1, (4, 6, 15, 16, 17, 33))
         B = pick(one_of(4, 1, 0, 17), "B")
         p = draw.cell(gates, D, H)
         for name in p:
             p[name] = {leaf: p[name][leaf] for leaf in pick(one_of(("weight", "bias"), ("weight",)), f"{name}")}
-        given = {"p": p, "x": pick(one_of(1, 10), "size of x") * draw(B, T, D)}
+        given = {"p": p, "x": pick(one_of(1, 0.1), "size of x") * draw(B, T, D)}
         given |= {name: draw(B, H) if pick(st.booleans(), name) else None for name in states}
         settings = {"reverse": pick(st.booleans(), "reverse"), "truncate": pick(one_of(None, 1, 2, 100), "truncate")}
         if pick(st.booleans(), "mask"):
