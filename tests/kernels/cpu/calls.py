@@ -259,7 +259,7 @@ def recurrent(gates, states):
         p = draw.cell(gates, D, H)
         for name in p:
             p[name] = {leaf: p[name][leaf] for leaf in pick(one_of(("weight", "bias"), ("weight",)), f"{name}")}
-        given = {"p": p, "x": pick(one_of(1, 0.1), "size of x") * draw(B, T, D)}
+        given = {"p": p, "x": pick(one_of(1, 10), "size of x") * draw(B, T, D)}
         given |= {name: draw(B, H) if pick(st.booleans(), name) else None for name in states}
         settings = {"reverse": pick(st.booleans(), "reverse"), "truncate": pick(one_of(None, 1, 2, 100), "truncate")}
         if pick(st.booleans(), "mask"):
