@@ -17,7 +17,7 @@ from minitransformer.files import to_json, write_atomically
 from .compare import compare
 from .machine import least_time, machine, measured_floor
 
-BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "block", "start")
+BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "recurrent", "block", "start")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -17,6 +17,7 @@ def everything():
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((copy_task_curves, addition_curves)))
     yield "copy_task_cross_attention.svg", copy_task_cross_attention()
     yield "sentences.md", sentences_table()
+    yield "parity.md", parity_table()
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((sentences,)))
 
 
@@ -29,6 +30,17 @@ def table_of_runs(found):
     machine = found["machine"]
     on = f"NumPy {machine['numpy']}, {', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}"
     return "\n".join([*rows, "", f"Time is that of both threads together. {on}.", ""])
+
+
+def parity_table():
+    """A row for each published architecture and head, and below it what they were compared with."""
+    found = read("parity")
+    rows = ["| | arrays compared | logits | the worst, gradients among them |", "| --- | ---: | ---: | ---: |"]
+    for row in found["rows"]:
+        name = row["name"].removesuffix(", published").removesuffix(" published")
+        rows.append(f"| {name} | {row['compared']} | {row['logits']:.1e} | {row['worst']:.1e} |")
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return "\n".join([*rows, "", f"{versions}; {found['date']}.", ""])
 
 
 def axes_of_share():
