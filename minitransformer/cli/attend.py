@@ -14,7 +14,7 @@ LONGEST_ANSWER = 200
 
 
 def arguments(parser):
-    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2")
+    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2 or LLaMA")
     parser.add_argument("text", metavar="TEXT", help="what the model reads")
     parser.add_argument("--target", metavar="TEXT", help="what a Transformer is to write (default: what it answers)")
     parser.add_argument("--out", metavar="FILE", default=OUT, help=f"{', '.join(FORMATS)} (default: %(default)s)")
@@ -61,7 +61,7 @@ def read(model, p, tokenizer, text, target):
 
     if hasattr(model, "body"):
         raise ValueError(
-            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2 or a Transformer"
+            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2, a LLaMA or a Transformer"
         )
     if not hasattr(model, "encode"):
         ids = encoded(tokenizer, text, "the text")

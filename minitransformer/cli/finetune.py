@@ -6,10 +6,12 @@ minitransformer finetune FOLDER --task answer --data FILE           answers in t
 minitransformer finetune FOLDER --task lm --data FILE               a text, with a GPT-2 or LLaMA
 """
 
+import itertools
 import json
 import os
 import shlex
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..threads import available_cores
@@ -17,7 +19,7 @@ from . import printable, program
 
 HELP = "fine-tune a published model on data of your own"
 BACKEND = "cpu"
-LENGTH = 384  # tokens at once, where the model could read more
+LENGTH, LEAST = 384, 4  # tokens at once, where the model could read more; and at least
 NEXT = {"classify": '"A TEXT"', "tag": '"A TEXT"', "answer": '"A QUESTION?" --text "A TEXT"', "lm": '--prompt "A TEXT"'}
 
 
@@ -61,16 +63,20 @@ def run(args):
     else:
         heldout = kind.read(args.heldout, found.tokenizer, length)
     rng = np.random.default_rng(key_of(settings.seed, HEAD))
-    start = starting_point(args.folder, found, kind.head, kind.labels_in(examples + heldout), rng)
+    labels = kind.labels_in(examples + heldout)
+    if args.heldout is not None and (foreign := sorted(set(labels) - set(kind.labels_in(examples)))):
+        raise ValueError(f"{args.heldout} has labels that {args.data} has not: {', '.join(foreign[:5])}")
+    start = starting_point(args.folder, found, kind.head, labels, rng)
     task = kind(found.tokenizer, length, start.labels)
     finetuning = Finetuning(task, start.model, start.p, examples, heldout, settings, args.freeze)
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be is said before anything is learnt
+    try_folder(out)  # what cannot be is said before anything is learnt
     describe(args, start, finetuning)
     kept, epochs = follow(finetuning, args)
-    save(out, start, kept.p, found.tokenizer, epochs)
+    out = save(out, start, kept.p, found.tokenizer, epochs, args.overwrite)
     say(f"the model of epoch {kept.epoch.epoch} is in {out}")
     command = "generate" if args.task == "lm" else args.task
-    say(printable(f"next: {program()} {command} {shlex.quote(str(out))} {NEXT[args.task]}"))
+    asked = NEXT[args.task] if getattr(examples[0], "pair", None) is None else '--pairs "A TEXT<tab>ANOTHER"'
+    say(printable(f"next: {program()} {command} {shlex.quote(str(out))} {asked}"))
 
 
 def say(line):
@@ -80,8 +86,9 @@ def say(line):
 def length_of(args, context):
     if args.length is None:
         return min(context, LENGTH)
-    if not 1 <= args.length <= context:
-        raise ValueError(f"--length must be from 1 to the model's context of {context}, not {args.length}")
+    least = min(LEAST, context)
+    if not least <= args.length <= context:
+        raise ValueError(f"--length must be from {least} to the model's context of {context}, not {args.length}")
     return args.length
 
 
@@ -92,6 +99,8 @@ def free_folder(args):
     if args.out == "":
         raise ValueError("--out names no folder")
     out = Path(args.out or f"runs/{args.task}")
+    if out.is_symlink() and not out.exists():
+        raise ValueError(f"{out} is a link to nothing: --out must name another folder")
     if not out.exists():
         return out
     if not args.overwrite:
@@ -128,7 +137,10 @@ def follow(finetuning, args):
     keep_freed_memory()
     keeper, epochs = Keeper(finetuning.task, args.keep == "best"), []
     begin = time.perf_counter()
-    with tqdm(total=finetuning.steps, unit="step", disable=None, smoothing=0.1) as bar:
+    with (
+        nothing_saved(),
+        tqdm(total=finetuning.steps, unit="step", disable=None, smoothing=0.1) as bar,
+    ):
         for event in finetuning.train(args.threads):
             if isinstance(event, Epoch):
                 bar.write(epoch_line(event))
@@ -142,25 +154,63 @@ def follow(finetuning, args):
     return keeper, epochs
 
 
+@contextmanager
+def nothing_saved():
+    """Say so on Ctrl-C: unlike `train`, this writes its folder at the end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("nothing is saved: the model is written when all epochs are done")
+        raise
+
+
 def epoch_line(event):
     scores = "   ".join(f"{name.replace('_', ' ')} {score:.4f}" for name, score in event.scores.items())
     losses = f"training loss {event.training_loss:.4f}   held-out loss {event.heldout_loss:.4f}"
     return f"epoch {event.epoch:3}   {losses}   {scores}"
 
 
-def save(out, start, p, tokenizer, epochs):
-    """The published folder, with metrics.jsonl beside the weights: all of it, or what was there before."""
-    from ..files import TEMPORARY, publish_folder, remove_folder, write_synced
+def try_folder(out):
+    """OSError where no folder can be made beside this one, or of such a name."""
+    temporary = beside(out, "new")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        temporary.rmdir()
+    except OSError as error:
+        raise OSError(error.errno, f"{out} cannot be written: {error.strerror}") from None
+
+
+def beside(out, what):
+    from ..files import TEMPORARY
+
+    return out.with_name(f".{out.name}.{os.getpid()}.{what}{TEMPORARY}")
+
+
+def save(out, start, p, tokenizer, epochs, overwrite):
+    """The published folder, with metrics.jsonl beside the weights, all of it   ->   where it is
+
+    What came to be there meanwhile stays, unless it is to be overwritten: then the model has another name.
+    """
+    from ..files import publish_folder, remove_folder, write_synced
     from ..pretrained import save_pretrained
 
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.new{TEMPORARY}")
+    temporary, old = beside(out, "new"), beside(out, "old")
     try:
         save_pretrained(temporary, start.model, p, tokenizer, start.labels or None)
         lines = "".join(json.dumps(epoch.as_dict()) + "\n" for epoch in epochs)
         write_synced(temporary / "metrics.jsonl", lines.encode("utf-8"))
-        if out.exists():
-            remove_folder(out)
-        publish_folder(temporary, out)
-    finally:
+    except BaseException:
         if temporary.exists():
             remove_folder(temporary)
+        raise
+    if out.exists() and not overwrite:
+        wanted = out
+        out = next(name for n in itertools.count(2) if not (name := out.with_name(f"{out.name}-{n}")).exists())
+        say(f"note: {wanted} came to be there meanwhile, and stays")
+    if out.exists():
+        os.rename(out, old)  # and if all ends here: nothing is lost, under whichever name
+    publish_folder(temporary, out)
+    if old.exists():
+        remove_folder(old)
+    return out

@@ -69,7 +69,9 @@ def run(args):
         )
     shown = printable if sys.stdout.isatty() else str  # into a file or a pipe goes what was said, as it is
     print(args.prompt or "", end="", flush=True)
-    for piece in pieces:
+    for i, piece in enumerate(pieces):
+        if not i and not args.prompt and tokenizer.begin is not None:
+            piece = piece.removeprefix(" ")  # which stands before a text's first word
         print(shown(piece), end="", flush=True)
     print(flush=True)
 

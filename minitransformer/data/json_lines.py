@@ -44,6 +44,8 @@ def checked(found, needed, optional, where):
     if foreign := sorted(found.keys() - known.keys()):
         raise ValueError(f"{where} has {', '.join(map(repr, foreign))}; known are {', '.join(map(repr, known))}")
     for name, value in found.items():
+        if type(value) is str and any("\ud800" <= c <= "\udfff" for c in value):
+            raise ValueError(f"{where}: {name!r} has half a surrogate pair, which is no text")
         if type(value) is not known[name]:
             raise ValueError(f"{where}: {name!r} is of type {type(value).__name__}, expected {known[name].__name__}")
     return found

@@ -9,7 +9,7 @@ import codecs
 
 
 def text_pieces(tokenizer, ids):
-    """ids, one by one   ->   pieces of text as soon as they are certain; joined they are tokenizer.decode(all ids)"""
+    """ids, one by one   ->   pieces of text as soon as they are certain; joined, the text of all their bytes"""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for id in ids:
         if piece := decoder.decode(tokenizer.token_bytes(id)):

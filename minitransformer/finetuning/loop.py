@@ -2,7 +2,7 @@
 
 The learning rate rises over the first tenth of the steps and falls along a line. After every epoch the loss and the
 scores are measured on what is held out, from which nothing is learnt. All randomness follows from the seed: what is
-held out, a new head, the order of an epoch, dropout.
+held out, a new head, the order of an epoch, and, with the number of pieces, dropout.
 """
 
 import math
@@ -97,6 +97,9 @@ class Finetuning:
         self.loss = without_frozen(task.loss(self.model), [inside + name for name in freeze])
         self.rows = [row for example in examples for row in task.rows(example)]
         self.heldout_rows = [row for example in heldout for row in task.rows(example)]
+        for what, rows in (("the data", self.rows), ("what is held out", self.heldout_rows)):
+            if not any(self.loss.count(*task.batch([row])) for row in rows):
+                raise ValueError(f"nothing in {what} counts: the tokenizer has no token where something is told")
         factor = layer_decay(model, settings.layer_decay)
         self.training = Training(p, AdamW(weight_decay=settings.weight_decay, rate_factor=factor))
         self.steps = settings.epochs * -(-len(self.rows) // (settings.batch * settings.accumulate))

@@ -31,10 +31,10 @@ def check_scaling(scaling):
     if scaling is None:
         return
     kind = scaling.get("kind") if isinstance(scaling, dict) else None
-    if kind not in SCALINGS:
+    if not isinstance(kind, str) or kind not in SCALINGS:
         raise ValueError(f"rotary positions are scaled {scaling!r}; there are: {', '.join(SCALINGS)}")
     values = {name: value for name, value in scaling.items() if name != "kind"}
-    numbers = all(type(value) in (int, float) and 0 < value < np.inf for value in values.values())
+    numbers = all(type(value) in (int, float) and 1e-30 < value < 1e30 for value in values.values())
     if set(values) != set(SCALINGS[kind]) or not numbers:
         raise ValueError(f"{kind} scaling takes {', '.join(SCALINGS[kind])}, numbers above 0, not {values!r}")
     if kind == "llama3" and not values["low"] < values["high"]:

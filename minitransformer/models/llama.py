@@ -22,6 +22,8 @@ from .frequencies import check_scaling, frequencies
 from .initial import scale, table
 from .tied import add_head
 
+MOST = 1e30  # beyond which no such number makes sense
+
 
 @registered("model")
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class LLaMA:
             raise ValueError(f"d_head={self.d_head} is odd; rotary positions turn its columns two by two")
         for name, least in (("eps", 0), ("rotary_base", 1)):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not least < value < np.inf:
-                raise ValueError(f"{name} must be a number above {least}, not {value!r}")
+            if type(value) not in (int, float) or not least < value < MOST:
+                raise ValueError(f"{name} must be a number above {least} and below {MOST:.0e}, not {value!r}")
         check_scaling(self.rotary_scaling)
         check_frozen(self.frozen, self.n_layers)
+        if not isinstance(self.tied, bool):
+            raise ValueError(f"tied is True or False, not {self.tied!r}")
         if self.pairing not in PAIRINGS:
             raise ValueError(f"pairing is {' or '.join(PAIRINGS)}, not {self.pairing!r}")
 
@@ -119,6 +123,8 @@ class LLaMA:
     def hidden(self, p, ids, *, positions=None, mask=None, key=None):
         """`forward` up to the head: ids (B, T)   ->   h (B, T, D), of which the logits are a linear map"""
         saved = {}
+        if ids.shape[1] > self.context_length:
+            raise ValueError(f"{ids.shape[1]} tokens are more than the context of {self.context_length}")
         h, saved["token"] = embedding(p["token"], ids)  # (B,T,D)
         saved = {} if self.frozen else saved
         h, saved["layers"] = self.layers(p["layers"], h, key=fold(key, 0), mask=mask, **self.heads(positions))

@@ -6,8 +6,9 @@
     h = post-norm layers of h, in which every place attends to every other
 
 Positions count from padding_idx + 1, and padding has row padding_idx (as in their code). So of 514 rows a text can have
-512. There is one type, whose row is a bias. Otherwise it is a BERT; what is new is how it was trained, and the
-tokenizer.
+512. (There the rows of padding in both tables get no gradient; here they get what is felt of them, which is nothing
+where a mask hides padding and no target counts there.) There is one type, whose row is a bias. Otherwise it is a BERT;
+what is new is how it was trained, and the tokenizer.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ def add_head(g, model, g_head):
     Where the embedding is frozen, it is the head that is frozen with it.
     """
     if model.head in g:
-        g[model.head]["weight"] += g_head["weight"]
+        g[model.head]["weight"] += g_head["weight"]  # in an array that the embedding's backward has just made
     elif model.head not in model.below:
         g[model.head] = g_head
     return g

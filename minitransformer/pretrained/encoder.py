@@ -33,9 +33,16 @@ def labels_of(config):
         return [f"LABEL_{i}" for i in range(n)]
     if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
         raise ValueError("id2label does not name the classes 0, 1, 2, ... each once")
-    if len(set(map(str, labels.values()))) < len(labels):
+    if not all(isinstance(label, str) and label.strip() and is_text(label) for label in labels.values()):
+        raise ValueError("id2label gives a class a name that is no text")
+    if len(set(labels.values())) < len(labels):
         raise ValueError("id2label gives two classes one name")
-    return [str(labels[str(i)]) for i in range(len(labels))]
+    return [labels[str(i)] for i in range(len(labels))]
+
+
+def is_text(label):
+    """Whether it has no half of a surrogate pair, which cannot be written."""
+    return not any("\ud800" <= c <= "\udfff" for c in label)
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,9 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
     if kind is None:
         known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
         what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
-        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}")
+        bodies = [each.body for each in ARCHITECTURES.values() if hasattr(each, "body")]
+        more = "; put it under a head, such as MaskedLanguageModel(body)" if type(model) in bodies else ""
+        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}{more}")
     architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
     tokens = tokenizer_files(tokenizer, kind)

@@ -64,13 +64,22 @@ def model_of(config, head=None):
     base, scaling = positions_of(config)
     return LLaMA(
         **sizes,
-        n_kv_heads=config.get("num_key_value_heads") or n_heads,
-        d_head=config.get("head_dim") or d_model // n_heads,
-        eps=config.get("rms_norm_eps", 1e-6),
-        rotary_base=base,
+        n_kv_heads=otherwise(config.get("num_key_value_heads"), n_heads),
+        d_head=otherwise(config.get("head_dim"), d_model // n_heads),
+        eps=number(config.get("rms_norm_eps", 1e-6)),
+        rotary_base=number(base),
         rotary_scaling=scaling,
-        tied=bool(config.get("tie_word_embeddings", False)),
+        tied=otherwise(config.get("tie_word_embeddings"), False),
     )
+
+
+def number(value):
+    """The number as a float, where it is a whole one that is not too large for that."""
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
+
+
+def otherwise(value, default):
+    return default if value is None else value
 
 
 def positions_of(config):
@@ -80,9 +89,11 @@ def positions_of(config):
         raise ValueError(f"its rotary positions are {shown(repr(found))}, which is no object")
     base = found.get("rope_theta", config.get("rope_theta", 10000.0))
     kind = found.get("rope_type", found.get("type", "default"))
+    if found.get("partial_rotary_factor", 1.0) != 1.0:
+        raise ValueError(f"partial_rotary_factor is {found['partial_rotary_factor']!r}; what is here turns whole heads")
     if kind == "default":
         return base, None
-    if kind not in SCALINGS:
+    if not isinstance(kind, str) or kind not in SCALINGS:
         raise ValueError(f"rotary positions are scaled as {shown(repr(kind))}; there are: {', '.join(SCALINGS)}")
     if missing := [theirs for theirs in SCALINGS[kind].values() if theirs not in found]:
         raise ValueError(f"rotary positions are scaled as {kind}, but there is no {', '.join(missing)}")

@@ -10,7 +10,7 @@ import json
 from ..files import read_json, to_json
 from ..tokenizers import BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, WordPieceTokenizer
 from ..tokenizers import roberta as of_roberta
-from ..tokenizers.sentencepiece import BEGIN, END, SPACE, UNKNOWN
+from ..tokenizers.sentencepiece import BEGIN, BYTES, END, SPACE, UNKNOWN
 from ..tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from .tensors import shown
 
@@ -317,7 +317,8 @@ def read_sentencepiece(folder):
         pairs = [m.split(" ") if isinstance(m, str) else list(m) for m in model["merges"]]
         if foreign := [pair for pair in pairs if len(pair) != 2 or not all(part in vocab for part in pair)]:
             raise ValueError(f"the merge {shown(repr(foreign[0]))} is not of two tokens")
-        merges = [(vocab[left], vocab[right]) for left, right in pairs]
+        fixed = {UNKNOWN, BEGIN, END, *BYTES}  # which a text never becomes, whatever its letters and signs
+        merges = [(vocab[a], vocab[b]) for a, b in pairs if not fixed & {a, b, a + b}]
         return SentencePieceTokenizer(sorted(vocab, key=vocab.get), merges, always)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None

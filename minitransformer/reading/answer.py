@@ -31,21 +31,24 @@ def answer(model, p, tokenizer, question, text, *, stride=None, longest=30):
     return answers(model, p, tokenizer, [(question, text)], stride=stride, longest=longest)[0]
 
 
-def answers(model, p, tokenizer, asked, *, stride=None, longest=30):
-    """asked: [(question, text), ...]   ->   [Answer, ...], as `answer` gives them, read side by side"""
+def answers(model, p, tokenizer, asked, *, length=None, stride=None, longest=30):
+    """asked: [(question, text), ...]   ->   [Answer, ...], as `answer` gives them, read side by side
+
+    length: the most tokens that it is to read at once, where that is less than its context
+    """
     expect(model, SpanFinder)
     if longest < 1:
         raise ValueError(f"an answer of at most {longest} tokens is none")
-    windows = [windows_of(model, tokenizer, *each, stride) for each in asked]
+    windows = [windows_of(model, tokenizer, *each, length, stride) for each in asked]
     said = iter(outputs(model, p, [frame for frames in windows for frame in frames], tokenizer.pad, whole))
     return [best_of(text, frames, [next(said) for _ in frames], longest) for (_, text), frames in zip(asked, windows)]
 
 
-def windows_of(model, tokenizer, question, text, stride):
+def windows_of(model, tokenizer, question, text, length, stride):
     """[Framed, ...] of a question and its text"""
     how = {"cut": None} if stride is None else {"cut": "second", "stride": stride}
     try:
-        return framed(tokenizer, question, text, length=model.body.context_length, **how)
+        return framed(tokenizer, question, text, length=length or model.body.context_length, **how)
     except ValueError as error:
         more = "; with a stride it is read in windows" if stride is None else ""
         raise ValueError(f"question and text do not fit into the model's context: {error}{more}") from None

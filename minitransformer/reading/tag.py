@@ -21,15 +21,18 @@ class Span(NamedTuple):
     probability: float  # of the label of its least certain word
 
 
-def tag(model, p, tokenizer, labels, texts, *, outside="O", truncate=False):
-    """model, a TokenClassifier   labels: by class   ->   for each text, [Span, ...] as they stand there"""
+def tag(model, p, tokenizer, labels, texts, *, outside="O", length=None, truncate=False):
+    """model, a TokenClassifier   labels: by class   ->   for each text, [Span, ...] as they stand there
+
+    length: the most tokens that it is to read, where that is less than its context
+    """
     expect(model, TokenClassifier)
     texts = several(texts)
     if len(labels) != model.n_classes:
         raise ValueError(f"{len(labels)} labels for {model.n_classes} classes")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("tags are of one text each, not of pairs")
-    frames = frames_of(model, tokenizer, texts, truncate=truncate)
+    frames = frames_of(model, tokenizer, texts, length=length, truncate=truncate)
     found = []
     said = outputs(model, p, frames, tokenizer.pad, lambda frame, logits: logits[: len(frame.ids)])
     for text, frame, logits in zip(texts, frames, said, strict=True):

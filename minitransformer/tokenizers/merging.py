@@ -28,6 +28,36 @@ def frequent_pairs(pairs, n_tokens, most):
         yield pair
 
 
+def merged_in_turn(ids, ranks, products):
+    """ids   ->   [ids], merged one place at a time: the pair of the lowest rank, and of equal ones the leftmost
+
+    ranks: {pair: rank}   products: by rank, the id of what a pair becomes
+    To merge a pair wherever it stands, at once, comes to the same if no merge ranks before those that make its halves,
+    as of merges that were learnt. Published tables that were made from scores may have others.
+    """
+    ids, n = list(ids), len(ids)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+
+    def rank_of(place):
+        whole = 0 <= place < n and after[place] < n
+        return ranks.get((ids[place], ids[after[place]])) if whole else None
+
+    heap = [(rank, place) for place in range(n) if (rank := rank_of(place)) is not None]
+    heapq.heapify(heap)
+    while heap:
+        rank, left = heapq.heappop(heap)
+        if ids[left] is None or rank_of(left) != rank:
+            continue  # a merge beside it came first
+        right = after[left]
+        ids[left], ids[right], after[left] = products[rank], None, after[right]
+        if after[left] < n:
+            before[after[left]] = left
+        for place in (before[left], left):
+            if (new := rank_of(place)) is not None:
+                heapq.heappush(heap, (new, place))
+    return [id for id in ids if id is not None]
+
+
 class Pairs:
     """Sequences of ids and where every pair of neighbours stands in them, so that a merge costs what it touches.
 

@@ -1,9 +1,9 @@
 """Byte-pair encoding of characters, with bytes to fall back on, as SentencePiece has it (Kudo & Richardson 2018).
 
 A space is a character like any other, written ▁, and one more stands before the text, so that its first word is the
-same token as elsewhere. Merges are learnt and done as in bpe.py, but of characters. What is no token is written as its
-UTF-8 bytes, 256 tokens of their own, so that there is nothing that cannot be encoded; they take no part in merges.
-LLaMA and LLaMA 2 have this tokenizer.
+same token as elsewhere. Merges are learnt as in bpe.py, but of characters, and done one place at a time. What is no
+token is written as its UTF-8 bytes, 256 tokens of their own, so that there is nothing that cannot be encoded; they take
+no part in merges. LLaMA and LLaMA 2 have this tokenizer.
 
 >>> tokenizer = SentencePieceTokenizer.train("tell tell tell hot hot", vocab_size=272)
 >>> [tokenizer.pieces[id] for id in tokenizer.encode("tell hotel ☕")]
@@ -13,12 +13,11 @@ The first tokens are special: <unk>, <s>, with which a text begins, and </s>, wi
 letters and signs like any others, whatever they look like: nobody ends a text by writing so.
 """
 
-import heapq
 from collections import Counter
 
 import numpy as np
 
-from .merging import Pairs, frequent_pairs
+from .merging import Pairs, frequent_pairs, merged_in_turn
 from .tokenizer import Tokenizer, field
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -51,10 +50,12 @@ class SentencePieceTokenizer(Tokenizer):
                 for id, piece in enumerate(pieces)
             ]
         )
-        self.merged = []  # by rank, the id of what the merge makes
+        self.merged, fixed = [], {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
         for rank, (left, right) in enumerate(merges):
             if not (0 <= left < len(pieces) and 0 <= right < len(pieces) and pieces[left] + pieces[right] in self.ids):
                 raise ValueError(f"merge {rank}, of the ids {left} and {right}, does not make a piece")
+            if fixed & {pieces[left], pieces[right], pieces[left] + pieces[right]}:
+                raise ValueError(f"merge {rank} is of a special piece or a byte, or makes one")
             self.merged.append(self.ids[pieces[left] + pieces[right]])
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         if len(self.ranks) < len(merges):
@@ -85,7 +86,7 @@ class SentencePieceTokenizer(Tokenizer):
         The space that is put before the text has the place of what it is put before, a byte that of its character.
         """
         ids, places = [], []  # of characters, or of the bytes of one
-        before = [(0, " ")] if text and (self.always or text[0] != " ") else []
+        before = [(0, " ")] if text and (self.always or text[0] not in (" ", SPACE)) else []
         for place, character in [*before, *enumerate(text)]:
             piece = SPACE if character == " " else character
             if piece in self.ids:
@@ -95,7 +96,7 @@ class SentencePieceTokenizer(Tokenizer):
                 found = [self.byte_ids[byte] for byte in character.encode("utf-8")]
                 ids += found
                 places += [place] * len(found)
-        merged = self.merge(ids)
+        merged = merged_in_turn(ids, self.ranks, self.merged)
         begin, offsets = 0, np.zeros((len(merged), 2), np.int64)
         for token, n in enumerate(self.lengths(merged)):
             offsets[token] = places[begin], places[begin + n - 1] + 1
@@ -107,20 +108,8 @@ class SentencePieceTokenizer(Tokenizer):
         whole = set(self.byte_ids)
         return [1 if id in whole else len(self.pieces[id]) for id in ids]
 
-    def merge(self, ids):
-        """ids of characters   ->   [ids], merged lowest rank first"""
-        pairs = Pairs([(ids, 1)])
-        heap = [self.ranks[pair] for pair in pairs.counts if pair in self.ranks]
-        heapq.heapify(heap)
-        while heap:
-            rank = heapq.heappop(heap)
-            for new in pairs.merge(self.merges[rank], self.merged[rank]):
-                if new in self.ranks:
-                    heapq.heappush(heap, self.ranks[new])
-        return pairs.sequence()
-
     def decode(self, ids):
-        """ids, a sequence of integers   ->   text, without the space that was put before it
+        """ids, a sequence of integers   ->   text, without the space with which it begins, if it does
 
         U+FFFD stands where bytes are not UTF-8. ValueError for ids outside the vocabulary.
         """

@@ -53,7 +53,7 @@ def normalized(answer):
 
 def answers_exact(answers, references):
     """The share of answers that are one of their references, normalized; references: some for each answer"""
-    check_lengths(answers, references)
+    check_references(answers, references)
     return sum(
         any(normalized(answer) == normalized(one) for one in those) for answer, those in zip(answers, references)
     ) / len(answers)
@@ -61,8 +61,14 @@ def answers_exact(answers, references):
 
 def answers_f1(answers, references):
     """The mean F1 of the words of an answer and of its reference, of several the one that fits best"""
-    check_lengths(answers, references)
+    check_references(answers, references)
     return sum(max(words_f1(answer, one) for one in those) for answer, those in zip(answers, references)) / len(answers)
+
+
+def check_references(answers, references):
+    check_lengths(answers, references)
+    if not all(references):
+        raise ValueError("there is an answer without a reference")
 
 
 def words_f1(answer, reference):

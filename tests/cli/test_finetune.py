@@ -218,7 +218,7 @@ def test_progress_and_settings_are_said(tuned, tmp_path):
         ("classify", ["--data", "same.tsv"], "all labels are 'x': there is nothing to tell apart"),
         ("tag", ["--data", "bad.tsv"], "bad.tsv, line 1 has no label: 'word' stands alone"),
         ("answer", ["--data", "bad.tsv"], "bad.tsv is damaged or no JSON"),
-        ("answer", ["--length", "8"], "is too long"),
+        ("answer", ["--length", "8"], "leaves too little room for its text"),
         ("lm", ["--data", "one.tsv", "--length", "16"], "one.tsv has"),
         (
             "classify",
@@ -226,14 +226,14 @@ def test_progress_and_settings_are_said(tuned, tmp_path):
             "head cannot be frozen; there are: token, position, type, norm, la",
         ),
         ("lm", ["--freeze", "type"], "type cannot be frozen; there are: token, position, layers.0, layers.1, norm"),
-        ("classify", ["--length", "25"], "--length must be from 1 to the model's context of 24, not 25"),
-        ("classify", ["--length", "2"], "room"),
+        ("classify", ["--length", "25"], "--length must be from 4 to the model's context of 24, not 25"),
+        ("classify", ["--length", "2"], "--length must be from 4"),
         ("classify", ["--layer-decay", "1.5"], "above 0 and at most 1, not 1.5"),
         ("classify", ["--epochs", "0"], "epochs must be at least 1"),
         ("classify", ["--heldout-share", "1"], "heldout_share must be below 1"),
         ("classify", ["--threads", "0"], "--threads must be at least 1"),
         ("classify", ["--out", ""], "--out names no folder"),
-        ("classify", ["--out", "one.tsv/x"], "one.tsv: "),
+        ("classify", ["--out", "one.tsv/x"], "one.tsv/x cannot be written"),
         ("classify", ["--out", "one.tsv"], "one.tsv is there already"),
         ("classify", ["--out", "one.tsv", "--overwrite"], "one.tsv is there, and holds no published model"),
         ("classify", ["--learning-rate", "1e30"], "is"),
@@ -293,3 +293,57 @@ def test_other_bodies(kind, task, tuned, tmp_path, capsys, rng):
     assert not same_bits(found.p["body"]["layers"], p["body"]["layers"])
     assert main([task, f"runs/{task}", *ASKED[task], "--json"]) == 0
     assert capsys.readouterr().out.startswith("{")
+
+
+def test_labels_that_are_only_held_out(tuned, tmp_path):
+    (tmp_path / "few.tsv").write_text("a\tthe cat\nb\tthe dog\n" * 3, encoding="utf-8")
+    (tmp_path / "other.tsv").write_text("c\tthe cat\n", encoding="utf-8")
+    _, err = tuned("classify", "--data", "few.tsv", "--heldout", "other.tsv", expected=1)
+    assert "other.tsv has labels that few.tsv has not: c" in err
+    (tmp_path / "pairs.tsv").write_text("a\tthe cat\tthe dog\n", encoding="utf-8")
+    _, err = tuned("classify", "--data", "few.tsv", "--heldout", "pairs.tsv", expected=1)
+    assert "in one of them, examples are pairs of texts" in err
+
+
+def test_what_comes_to_be_there_meanwhile_stays(tuned, tmp_path, monkeypatch):
+    """Without --overwrite; and the model has another name."""
+    from minitransformer.cli import finetune
+
+    whole, seen = finetune.follow, tmp_path / "runs" / "x"
+
+    def follow(*args):
+        found = whole(*args)
+        seen.mkdir(parents=True)
+        (seen / "precious.txt").write_text("mine", encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(finetune, "follow", follow)
+    out, _ = tuned("classify", "--epochs", "1", "--out", "runs/x")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in seen.iterdir()] == [("precious.txt", "mine")]
+    assert "runs/x-2" in out and load_pretrained(tmp_path / "runs" / "x-2").model
+
+
+def test_nothing_is_lost_where_overwriting_ends_early(tuned, tmp_path, monkeypatch):
+    """The old model is put aside, and goes only when the new one has its name."""
+    tuned("classify", "--epochs", "1", "--out", "runs/x")
+    before = (tmp_path / "runs" / "x" / "model.safetensors").read_bytes()
+
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minitransformer.files.publish_folder", fail)
+    tuned("classify", "--epochs", "1", "--out", "runs/x", "--overwrite", "--seed", "1", expected=130)
+    left = [path / "model.safetensors" for path in (tmp_path / "runs").iterdir()]
+    assert before in [path.read_bytes() for path in left if path.exists()]
+
+
+def test_nothing_counts(tuned, tmp_path):
+    (tmp_path / "zero.conll").write_text("\u200b O\n\u200b B-PER\n\n" * 6, encoding="utf-8")
+    _, err = tuned("tag", "--data", "zero.conll", expected=1)
+    assert "nothing in the data counts" in err
+
+
+def test_the_hint_knows_of_pairs(tuned, tmp_path):
+    (tmp_path / "pairs.tsv").write_text("a\tthe cat\tthe dog\nb\tthe dog\tthe cat\n" * 3, encoding="utf-8")
+    out, _ = tuned("classify", "--data", "pairs.tsv", "--epochs", "1")
+    assert "classify runs/classify --pairs " in out

@@ -143,7 +143,7 @@ def test_an_answer_of_which_there_is_no_token():
 
 
 def test_a_question_that_leaves_no_room():
-    with pytest.raises(ValueError, match="the question 'where is it.' is too long"):
+    with pytest.raises(ValueError, match="the question 'where is it.' leaves too little room"):
         TASKS["answer"](TOKENIZER, 8).rows(question("rome"))
 
 

@@ -98,8 +98,14 @@ def test_frequencies_and_a_tied_head_are_no_parameters(folder, p):
         ("rope_parameters", {"rope_type": "llama3", "factor": 2.0}, "there is no low_freq_factor, high_freq_factor"),
         ("rope_parameters", {"rope_type": "linear", "factor": -2.0}, "linear scaling takes factor, numbers above 0"),
         ("rope_parameters", [1], "which is no object"),
-        ("rope_parameters", {"rope_theta": "ten"}, "rotary_base must be a number above 1, not 'ten'"),
-        ("rms_norm_eps", None, "eps must be a number above 0, not None"),
+        ("rope_parameters", {"rope_theta": "ten"}, "rotary_base must be a number above 1 and below 1e+30, not 'ten'"),
+        ("rms_norm_eps", 10**400, "eps must be a number above 0 and below 1e+30"),
+        ("tie_word_embeddings", "false", "tied is True or False, not 'false'"),
+        ("num_key_value_heads", 0, "n_kv_heads must be at least 1, not 0"),
+        ("rope_parameters", {"rope_type": ["x"]}, "scaled as ['x']; there are: linear, llama3"),
+        ("rope_parameters", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
+        ("rope_parameters", {"rope_type": "linear", "factor": 10**400}, "linear scaling takes factor, numbers above 0"),
+        ("rms_norm_eps", None, "eps must be a number above 0 and below 1e+30, not None"),
     ],
 )
 def test_configurations_that_are_not_ours(setting, value, message, folder):
@@ -158,6 +164,21 @@ def test_a_token_that_was_added(folder):
         folder / "tokenizer.json", lambda d: d["added_tokens"].append({"content": "<pad>", "id": TOKENIZER.vocab_size})
     )
     assert read_tokenizer(folder, "llama").pieces == [*TOKENIZER.pieces, "<pad>"]
+
+
+def test_merges_never_make_what_is_special(folder):
+    def more(data):
+        vocab = data["model"]["vocab"]
+        vocab["<"], vocab["s"], vocab[">"] = (vocab.get(c, len(vocab) + i) for i, c in enumerate("<s>"))
+        for piece in ("<s", "s>"):
+            vocab.setdefault(piece, len(vocab))
+        ids = sorted(vocab, key=vocab.get)
+        data["model"]["vocab"] = {piece: id for id, piece in enumerate(ids)}
+        data["model"]["merges"] = [["<", "s"], ["<s", ">"], ["s", ">"]]
+
+    edit(folder / "tokenizer.json", more)
+    found = read_tokenizer(folder, "llama")
+    assert [found.pieces[id] for id in found.encode("<s>")] == [SPACE, "<s", ">"]
 
 
 def test_merges_as_texts_and_spaces_before_words_only(folder):

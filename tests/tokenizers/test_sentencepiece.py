@@ -28,6 +28,13 @@ def test_the_merge_of_the_lowest_rank_first():
     assert pieces(tokenizer, "abc ab") == [SPACE, "a", "bc", SPACE, "ab"]
 
 
+def test_one_place_at_a_time():
+    """In tables that were made from scores, a merge may rank before the one that makes its half."""
+    base = ["<unk>", "<s>", "</s>", *BYTES, SPACE, "a", "b", "ab", "aba"]
+    tokenizer = SentencePieceTokenizer(base, [(262, 260), (260, 261)])
+    assert pieces(tokenizer, "abab") == [SPACE, "aba", "b"]
+
+
 @given(texts)
 def test_every_text_comes_back(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == text.replace(SPACE, " ")
@@ -81,6 +88,7 @@ def test_a_tokenizer_in_a_file(tmp_path):
         (["<s>", "</s>", *BYTES, "a"], [(258, 258)], "does not make a piece"),
         (["<s>", "</s>", *BYTES, "a"], [(258, 999)], "does not make a piece"),
         (["<s>", "</s>", *BYTES, "a", "aa"], [(258, 258), (258, 258)], "a pair is merged twice"),
+        (["<s>", "</s>", *BYTES, "<", "s>"], [(258, 259)], "is of a special piece or a byte, or makes one"),
     ],
 )
 def test_tables_that_are_none(pieces, merges, message):

@@ -36,7 +36,8 @@ class Answering:
         try:
             frames = framed(self.tokenizer, example.question, example.text, **how)
         except ValueError as error:
-            raise ValueError(f"the question {example.question[:60]!r} is too long: {error}") from None
+            what = f"the question {example.question[:60]!r} leaves too little room for its text"
+            raise ValueError(f"{what} in the {self.length} tokens that are read at once: {error}") from None
         inside = [np.flatnonzero((x.texts == 1) & (x.offsets[:, 1] > begin) & (x.offsets[:, 0] < end)) for x in frames]
         if not any(map(len, inside)):  # characters of which there is no token
             return [(frame, (IGNORED, IGNORED)) for frame in frames]
@@ -53,7 +54,7 @@ class Answering:
 
     def scores(self, model, p, examples, loss):
         asked = [(example.question, example.text) for example in examples]
-        said = answers(model, p, self.tokenizer, asked, stride=stride(model.body.context_length))
+        said = answers(model, p, self.tokenizer, asked, length=self.length, stride=stride(self.length))
         found = [each.text for each in said]
         there = [[text for text, _ in example.answers] for example in examples]
         return {"exact": answers_exact(found, there), "f1": answers_f1(found, there)}

@@ -22,6 +22,9 @@ class Classification:
 
     @staticmethod
     def labels_in(examples):
+        """ValueError where some examples are pairs of texts, and others are not."""
+        if len({example.pair is None for example in examples}) > 1:
+            raise ValueError("the data and what is held out differ: in one of them, examples are pairs of texts")
         return sorted({example.label for example in examples})
 
     def rows(self, example):
@@ -32,7 +35,9 @@ class Classification:
         return label_batch(rows, self.tokenizer.pad)
 
     def scores(self, model, p, examples, loss):
-        said = classify(model, p, self.tokenizer, [example.texts for example in examples], truncate=True)
+        said = classify(
+            model, p, self.tokenizer, [example.texts for example in examples], length=self.length, truncate=True
+        )
         found = [self.labels[chances.argmax()] for chances in said]
         there = [example.label for example in examples]
         return {"accuracy": accuracy(found, there), "macro_f1": macro_f1(found, there)}

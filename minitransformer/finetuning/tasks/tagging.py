@@ -52,7 +52,7 @@ class Tagging:
 
     def scores(self, model, p, examples, loss):
         texts = [example.text for example in examples]
-        said = tag(model, p, self.tokenizer, self.labels, texts, truncate=True)
+        said = tag(model, p, self.tokenizer, self.labels, texts, length=self.length, truncate=True)
         found = [[(span.label, span.begin, span.end) for span in those] for those in said]
         return {"span_f1": span_f1(found, [there(example) for example in examples])}
 

@@ -89,7 +89,7 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
     tile_T, tile_S, wide = size_of(tile[0], T, width), size_of(tile[1], S, ROWS), whole(K, width)
     keys, values = np.zeros((whole(S, ROWS), K), dtype), np.zeros((wide // width, S, width), dtype)
     queries = np.empty((tile_T // width, K, width), dtype)
-    room = np.zeros(tile_S * tile_T + ROWS, dtype)  # for a tile, whatever its size
+    room = np.zeros(tile_S * tile_T + ROWS, dtype)  # for a tile, and what is read behind it
     total = np.empty((whole(tile_T, ROWS), wide), dtype)
     m, l, rescale = np.empty(tile_T, dtype), np.empty(tile_T, dtype), np.empty(tile_T, dtype)
     kept = np.empty((tile_T if key.size else 0, S), np.bool_)
@@ -179,7 +179,7 @@ def backward_heads(
                 to_transposed(dy, b, h, t, n, 1.0, dy_tile)
                 if key.size:
                     draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
-                seen = min(whole(seen_of(t + n, T, S, causal), ROWS), S)  # whole strips of keys: they are added to
+                seen = min(whole(seen_of(t + n, T, S, causal), ROWS), S)  # whole strips: other numbers would go to keys
                 for j in range(0, seen, tile_S):
                     J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
                     s, dw = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)

@@ -7,7 +7,9 @@ tile of registers. Of a head there are then, at most, three layouts of the same 
     panels        (K/width, T, width)       keys, values, queries or dy, as the second: some of K for every t
     transposed    (T/width, K, width)       queries of a tile, or their dy, as the second: some of them for every i of K
 
-Where K, the queries or the keys end within a tile, zeros fill it up, and what they make is never read.
+Where K, the queries or the keys end within a tile of registers, zeros fill it up. A strip of rows may also reach beyond
+the last query into the numbers of the next key, or beyond the last key into what a tile held before; what comes of
+either is never read. (So a tile has ROWS numbers of room behind its end.)
 
 The products are, for a tile of keys c and queries a:
 
@@ -39,7 +41,8 @@ def keys_by_queries(rows, transposed, tile, behind):
     zero = np.zeros(width, tile.dtype)
     for c in range(0, J, ROWS):
         for a in range(0, N, width):
-            if c <= a + width + ROWS + behind:  # or no strip of ROWS queries that reaches into this panel reads it
+            if c <= a + width + ROWS + behind:  # else it keeps what was there, and nobody reads that: scores are
+                # masked before they are, and no sum below goes so far
                 keys, queries, s = place(rows, c * K), place(transposed, a * K), place(tile, c * N + a)
                 multiply_tile(keys, K, 1, queries, place(zero, 0), 0, s, N, K)
 
