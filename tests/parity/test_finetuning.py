@@ -13,13 +13,13 @@ from minitransformer.finetuning.tasks import TASKS
 from minitransformer.gradcheck import Draw
 from minitransformer.models import BERT, GPT2, SpanFinder, TextClassifier, TokenClassifier
 from minitransformer.pretrained import save_pretrained
-from minitransformer.pretrained.bert import table
+from minitransformer.pretrained.bert import PUBLISHED
 from minitransformer.tokenizers import BPETokenizer
 from minitransformer.trees import tree_map, tree_with_paths
 
 from ..finetuning.made import TOKENIZER, names, opinions, questions, writing
 from .agreement import differences, relative, tensor
-from .bert import KINDS, named, published
+from .bert import family_of, named, published
 from .models import gpt2_names, published_gpt2
 
 BODY = BERT(TOKENIZER.vocab_size, 24, 2, 2, 2, 10, 14, dropout_rate=0.0, attention_dropout_rate=0.0)
@@ -60,7 +60,7 @@ def batch_loss(module, batch):
 
 def bert_groups(module, model, settings, freeze):
     """A group for each parameter: its rate by layer, written from the definition."""
-    ours = {row.theirs: row.ours[0] for row in table(model)}
+    ours = {row.theirs: row.ours[0] for row in PUBLISHED.table(model)}
     groups = []
     for name, w in module.named_parameters():
         path = ours[name]
@@ -118,7 +118,7 @@ def test_the_folder_in_transformers(task, tmp_path, rng, hold):
     list(finetuning.train())
     p = finetuning.training.p
     save_pretrained(tmp_path / "out", model, p, TOKENIZER, labels or None)
-    module = KINDS[type(model)].from_pretrained(tmp_path / "out", dtype=torch.float64).eval()
+    module = family_of(model).kind(type(model)).from_pretrained(tmp_path / "out", dtype=torch.float64).eval()
     ids, types, mask, _ = finetuning.task.batch(finetuning.rows[:5])
     y, _ = model.forward(p, ids, types=types, mask=mask)
     theirs = module(tensor(ids), token_type_ids=tensor(types), attention_mask=tensor(mask)[:, 0, 0].long())
