@@ -412,7 +412,7 @@ def _(draw):
     static = {"n_heads": 4, "n_kv_heads": 2, "causal": True, "dropout_rate": 0.2, "key": draw.key()}
     x, memory, bias = draw(B, T, 4 * K), draw(B, T, 4 * K), draw(1, 4, T, T)
     yield case(multi_head_attention, p=p, x=x, memory=memory, bias=bias, zero=zero, effort=effort, static=static)
-    turns = {"rotary": {"frequencies": np.abs(draw(K)), "positions": draw.ids(9, T)}}
+    turns = {"rotary": {"frequencies": np.abs(draw(K)), "positions": draw.rng.permutation(50)[:T]}}
     p, x = draw.attention(4 * K, n_heads=2), draw(B, T, 4 * K)
     p["k"], p["v"] = draw.linear(4 * K, 4 * K), draw.linear(4 * K, 4 * K)
     static = {"n_heads": 2, "causal": True} | turns  # of which the bias of the keys is felt: it is turned by position
