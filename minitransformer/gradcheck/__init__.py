@@ -1,7 +1,7 @@
 """Finite differences against the backward pass of any thing of the convention.
 
     check(case, dtype, rng)     every gradient of one case, leaf by leaf (check.py)
-    draw_cases(name, draw)      what the inputs of a registered thing look like (cases.py)
+    draw_cases(name, draw)      what the inputs of a registered thing look like (cases/)
     own_cases(text, rng)        somebody's own pair of functions (own.py)
 
 A gradient check proves that the backward belongs to the forward. It never proves that the forward is right: the

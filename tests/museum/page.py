@@ -31,7 +31,7 @@ CLOSING = """## Where bugs hide
 
 They hide where a test is easiest to write: γ = 1 and β = 0, a dropout rate of 0, one head, one text in the batch, as
 many queries as keys, texts of one length, ids that are all different, matrices, logits around zero, a loss that sums
-the output. So the cases of the project's own checks (`minitransformer/gradcheck/cases.py`) are drawn from elsewhere:
+the output. So the cases of the project's own checks (`minitransformer/gradcheck/cases/`) are drawn from elsewhere:
 random γ, dropout on, sizes that differ from each other, ids that repeat, rows with nothing to attend to.
 """
 
