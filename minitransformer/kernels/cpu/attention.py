@@ -13,14 +13,18 @@ each query for itself, is then done for all queries of a vector at once.
                         s = (q/√K) kᵀ + bias
                         m' = max(m, max s)        p = exp(s - m')
                         l = l exp(m - m') + Σ p        y = y exp(m - m') + dropout(p) v
-                    y = y / l        lse = m + log l        one number a row: w = exp(s - lse)
+                    y = y / l        m and l are kept, two numbers a row: its weights are w = p / l
 
-    backward    δ = Σ_K dy y                       = Σ_keys dw w, for dw w = (dy vᵀ) w and y = w v
+    backward    dy = dy / l                        once for a row, for all that is felt of p instead of w
+                δ = Σ_K dy y                       = Σ_keys dp w, for dp = dy vᵀ and y = w v
                 for each tile of queries and each of keys:
-                    w = exp((q/√K) kᵀ + bias - lse)        computed again
-                    dv += dropout(w)ᵀ dy        dw = dropout'(dy vᵀ)
-                    ds = w (dw - δ)
+                    p = exp((q/√K) kᵀ + bias - m)        computed again
+                    dv += dropout(p)ᵀ dy        dp = dropout'(dy vᵀ)
+                    ds = p (dp - δ)
                     dq += ds k / √K        dk += dsᵀ (q/√K)        dbias += ds
+
+The usual log-sum-exp m + log l is one number instead of two. But in float32 it is rounded as numbers of the size of the
+scores are: to a millionth at 14, and every weight of the row is off by that, all in the same direction.
 
 Dropped weights are drawn as the reference draws them, head after head and query after query. Groups of heads are
 independent of one another: each worker has some of them (threads.py), and it does not matter how many there are.
@@ -43,7 +47,7 @@ from .attention_tiles import (
     keys_by_one_query,
     keys_by_queries,
     to_panels,
-    to_rows,
+    to_strips,
     to_transposed,
     whole,
 )
@@ -72,22 +76,24 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
         K**-0.5,
         (QUERIES, KEYS),
     )
-    y, lse = np.empty((B, T, H, K), q.dtype), np.empty((B, H, T), q.dtype)
+    y, m, l = np.empty((B, T, H, K), q.dtype), np.empty((B, H, T), q.dtype), np.empty((B, H, T), q.dtype)
 
     def work(groups):
-        forward_heads(*given, groups.start, groups.stop, y, lse)
+        forward_heads(*given, groups.start, groups.stop, y, m, l)
 
     spread(work, parts(B * G, B * H * T * S))
-    return y.swapaxes(1, 2), (given, None if bias is None else bias.shape, y, lse)
+    return y.swapaxes(1, 2), (given, None if bias is None else bias.shape, y, m, l)
 
 
 @compiled
-def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, lse):
-    """Some groups of heads, all of their queries: writes their y (B, T, H, K) and lse (B, H, T)"""
+def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, m_all, l_all):
+    """Some groups of heads, all of their queries: writes their y (B, T, H, K), and m and l (B, H, T)"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
     dtype, width = q.dtype, columns(q)
     tile_T, tile_S, wide = size_of(tile[0], T, width), size_of(tile[1], S, ROWS), whole(K, width)
-    keys, values = np.zeros((whole(S, ROWS), K), dtype), np.zeros((wide // width, S, width), dtype)
+    layouts = S if T > 1 else 0  # a single query reads keys and values where they are
+    keys = np.zeros((whole(layouts, ROWS) // ROWS, K, ROWS), dtype)
+    values = np.zeros((wide // width, layouts, width), dtype)
     queries = np.empty((tile_T // width, K, width), dtype)
     room = np.zeros(tile_S * tile_T + ROWS, dtype)  # for a tile, and what is read behind it
     total = np.empty((whole(tile_T, ROWS), wide), dtype)
@@ -95,8 +101,9 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
     kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
-        to_rows(k, b, g, keys)
-        to_panels(v, b, g, 1.0, values)
+        if T > 1:
+            to_strips(k, b, g, keys)
+            to_panels(v, b, g, 1.0, values)
         for h in range(g * R, (g + 1) * R):
             for t in range(0, T, tile_T):
                 n = min(tile_T, T - t)
@@ -111,9 +118,9 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
                     J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
                     p = room[: J * N].reshape(J, N)
                     if T > 1:
-                        keys_by_queries(keys[j:], queries, p, behind)
+                        keys_by_queries(keys[j // ROWS :], queries, p, behind)
                     else:
-                        keys_by_one_query(keys[j:], q[b, 0, h], scale, p)
+                        keys_by_one_query(k[b, j:, g], q[b, 0, h], scale, p)
                     add_bias_and_mask(p, bias, mask, causal, b, h, t, n, j, S - T)
                     online_softmax(p, m[:N], l[:N], rescale[:N])
                     if key.size:
@@ -122,21 +129,22 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
                     if T > 1:
                         add_over_keys(p, values, j, total, behind)
                     else:
-                        add_over_keys_of_one(p, values, j, total)
-                finish(total[:n, :K], m[:n], l[:n], y[b, t : t + n, h], lse[b, h, t : t + n])
+                        add_over_keys_of_one(p, v[b, j:, g], total)
+                finish(total[:n, :K], l[:n], y[b, t : t + n, h])
+                m_all[b, h, t : t + n], l_all[b, h, t : t + n] = m[:n], l[:n]
 
 
 def attention_backward(dy, saved):
     """dq, dk, dv, dbias (None where there was no bias); the mathematics is in `backward_heads`"""
-    given, bias_shape, y, lse = saved
+    given, bias_shape, y, m, l = saved
     q, k, v, bias, *_ = given
     (B, T, H, _), (S, G) = q.shape, k.shape[1:3]
     dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (q, k, v))
     dbias = np.zeros((0, 0, 0, 0) if bias_shape is None else (B, H, *bias.shape[2:]), q.dtype)
-    dy = by_position(dy)
+    dy = by_position(dy) * share_of(l).swapaxes(1, 2)[..., None]  # y = total / l
 
     def work(groups):
-        backward_heads(dy, *given, groups.start, groups.stop, y, lse, dq, dk, dv, dbias)
+        backward_heads(dy, *given, groups.start, groups.stop, y, m, dq, dk, dv, dbias)
 
     spread(work, parts(B * G, B * H * T * S))
     dq, dk, dv = (x.swapaxes(1, 2) for x in (dq, dk, dv))
@@ -144,15 +152,13 @@ def attention_backward(dy, saved):
 
 
 @compiled
-def backward_heads(
-    dy, q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, lse, dq, dk, dv, dbias
-):
-    """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias"""
+def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, m, dq, dk, dv, dbias):
+    """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias; dy is divided by l"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
     dtype, width = q.dtype, columns(q)
     tile_T, tile_S, wide = size_of(tile[0], T, width), size_of(tile[1], S, ROWS), whole(K, width)
-    key_rows, keys = np.zeros((whole(S, ROWS), K), dtype), np.zeros((wide // width, S, width), dtype)
-    value_rows = np.zeros_like(key_rows)
+    key_strips, keys = np.zeros((whole(S, ROWS) // ROWS, K, ROWS), dtype), np.zeros((wide // width, S, width), dtype)
+    value_strips = np.zeros_like(key_strips)
     all_queries = np.zeros((wide // width, whole(T, width), width), dtype)
     all_dy, queries = np.zeros_like(all_queries), np.empty((tile_T // width, K, width), dtype)
     dy_tile, dkeys = np.empty_like(queries), np.empty((whole(S, ROWS), wide), dtype)
@@ -163,8 +169,8 @@ def backward_heads(
     kept = np.empty((tile_T if key.size else 0, S), np.bool_)
     for group in range(begin, end):
         b, g = divmod(group, G)
-        to_rows(k, b, g, key_rows)
-        to_rows(v, b, g, value_rows)
+        to_strips(k, b, g, key_strips)
+        to_strips(v, b, g, value_strips)
         to_panels(k, b, g, 1.0, keys)
         dkeys[:], dvalues[:] = 0, 0
         for h in range(g * R, (g + 1) * R):  # heads that share a key: add
@@ -174,7 +180,7 @@ def backward_heads(
                 n = min(tile_T, T - t)
                 N = whole(n, width)  # queries that fill registers up are 0, and so is what is felt of them
                 dqueries[:] = 0
-                row_delta(dy[b, t : t + n, h], y[b, t : t + n, h], lse[b, h, t : t + n], delta, shift)
+                row_delta(dy[b, t : t + n, h], y[b, t : t + n, h], m[b, h, t : t + n], delta, shift)
                 to_transposed(q, b, h, t, n, scale, queries)
                 to_transposed(dy, b, h, t, n, 1.0, dy_tile)
                 if key.size:
@@ -182,17 +188,17 @@ def backward_heads(
                 seen = min(whole(seen_of(t + n, T, S, causal), ROWS), S)  # whole strips: other numbers would go to keys
                 for j in range(0, seen, tile_S):
                     J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
-                    s, dw = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)
-                    keys_by_queries(key_rows[j:], queries, s, behind)  # once more, as in the forward
+                    s, dp = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)
+                    keys_by_queries(key_strips[j // ROWS :], queries, s, behind)  # once more, as in the forward
                     add_bias_and_mask(s, bias, mask, causal, b, h, t, n, j, S - T)
-                    keys_by_queries(value_rows[j:], dy_tile, dw, S if dbias.size else behind)  # y = dropout(w) v
+                    keys_by_queries(value_strips[j // ROWS :], dy_tile, dp, S if dbias.size else behind)  # y = p v / l
                     if key.size:
-                        drop(dw, kept[:n], j, rate)
-                    softmax_backward(s, dw, shift[:N], delta[:N])
-                    w, ds = s, dw  # which have become these, in place
+                        drop(dp, kept[:n], j, rate)
+                    softmax_backward(s, dp, shift[:N], delta[:N])
+                    p, ds = s, dp  # which have become these, in place
                     if key.size:
-                        drop(w, kept[:n], j, rate)
-                    add_over_queries(w, n, all_dy, t, dvalues, j, behind)  # y = dropout(w) v
+                        drop(p, kept[:n], j, rate)
+                    add_over_queries(p, n, all_dy, t, dvalues, j, behind)  # y = dropout(p) v / l
                     add_over_queries(ds, n, all_queries, t, dkeys, j, behind)  # s = (q/√K) kᵀ
                     add_over_keys(ds, keys, j, dqueries, behind)  # s = (q/√K) kᵀ
                     if dbias.size:
@@ -236,27 +242,27 @@ def multiply_rows(total, factor):
 
 
 @compiled
-def finish(total, m, l, y, lse):
+def finish(total, l, y):
+    """y = total / l, and 0 where nothing was seen"""
     real = total.dtype.type
     for a in range(total.shape[0]):
-        lse[a] = m[a] + np.log(l[a])
         share = real(0) if l[a] == 0 else real(1) / l[a]
         for i in range(total.shape[1]):
             y[a, i] = total[a, i] * share
 
 
 @compiled
-def softmax_backward(s, dw, shift, delta):
-    """s (keys, queries) becomes w = exp(s - lse), and dw becomes ds = w (dw - δ)"""
+def softmax_backward(s, dp, shift, delta):
+    """s (keys, queries) becomes p = exp(s - m), and dp becomes ds = p (dp - δ)"""
     for c in range(s.shape[0]):
         for a in range(s.shape[1]):
-            w = exp_negative(s[c, a] - shift[a])
-            s[c, a], dw[c, a] = w, w * (dw[c, a] - delta[a])
+            p = exp_negative(s[c, a] - shift[a])
+            s[c, a], dp[c, a] = p, p * (dp[c, a] - delta[a])
 
 
 @compiled(sums=True)
-def row_delta(dy, y, lse, delta, shift):
-    """δ = Σ_K dy y; and what is taken from scores so that exp gives weights: 0 where nothing was seen or no query is"""
+def row_delta(dy, y, m, delta, shift):
+    """δ = Σ_K dy y; and what is taken from scores before exp: m, or ∞ where nothing was seen or no query is"""
     real = y.dtype.type
     delta[:], shift[:] = 0, np.inf
     for a in range(y.shape[0]):
@@ -264,7 +270,12 @@ def row_delta(dy, y, lse, delta, shift):
         for i in range(y.shape[1]):
             total += dy[a, i] * y[a, i]
         delta[a] = total
-        shift[a] = real(np.inf) if lse[a] == -np.inf else lse[a]
+        shift[a] = real(np.inf) if m[a] == -np.inf else m[a]
+
+
+def share_of(l):
+    """1 / l, and 0 where nothing was seen"""
+    return np.divide(1, l, out=np.zeros_like(l), where=l != 0)
 
 
 # ------------------------------------------------------------------------------ what may be seen, and with which bias

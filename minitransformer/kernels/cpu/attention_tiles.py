@@ -3,13 +3,16 @@
 A tile (tile.py) takes its first factor from rows or columns as they lie; the second must stand in panels as wide as a
 tile of registers. Of a head there are then, at most, three layouts of the same numbers:
 
-    rows          (T, K)                    keys or values, as the first factor
+    strips        (S/ROWS, K, ROWS)         keys or values, as the first factor: ROWS of them for every i of K
     panels        (K/width, T, width)       keys, values, queries or dy, as the second: some of K for every t
     transposed    (T/width, K, width)       queries of a tile, or their dy, as the second: some of them for every i of K
 
-Where K, the queries or the keys end within a tile of registers, zeros fill it up. A strip of rows may also reach beyond
-the last query into the numbers of the next key, or beyond the last key into what a tile held before; what comes of
-either is never read. (So a tile has ROWS numbers of room behind its end.)
+In strips, a step finds its ROWS numbers side by side. As rows they would be ROWS places far apart, and computing where
+takes so many of the processor's registers that the compiler moves sums out of theirs: half the speed.
+
+Where K, the queries or the keys end within a tile of registers, zeros fill it up. The rows of a tile of registers may
+also reach beyond the last query into the numbers of the next key, or beyond the last key into what a tile held before;
+what comes of either is never read. (So a tile has ROWS numbers of room behind its end.)
 
 The products are, for a tile of keys c and queries a:
 
@@ -35,16 +38,16 @@ def whole(n, size):
 
 
 @compiled
-def keys_by_queries(rows, transposed, tile, behind):
-    """tile (J, N) = rows (J or more, K) times transposed (panel, K, width)"""
+def keys_by_queries(strips, transposed, tile, behind):
+    """tile (J, N) = J keys in strips (strip, K, ROWS) times transposed (panel, K, width)"""
     (J, N), (_, K, width) = tile.shape, transposed.shape
     zero = np.zeros(width, tile.dtype)
     for c in range(0, J, ROWS):
         for a in range(0, N, width):
             if c <= a + width + ROWS + behind:  # else it keeps what was there, and nobody reads that: scores are
                 # masked before they are, and no sum below goes so far
-                keys, queries, s = place(rows, c * K), place(transposed, a * K), place(tile, c * N + a)
-                multiply_tile(keys, K, 1, queries, place(zero, 0), 0, s, N, K)
+                keys, queries, s = place(strips, c * K), place(transposed, a * K), place(tile, c * N + a)
+                multiply_tile(keys, 1, ROWS, queries, place(zero, 0), 0, s, N, K)
 
 
 @compiled
@@ -69,38 +72,36 @@ def add_over_queries(tile, n, panels, t, total, j, behind):
             multiply_tile(place(tile, c * N + first), N, 1, queries, sums, wide, sums, wide, n - first)
 
 
-# ---------------------------------------------------------- the same for a single query, as when a text is written
+# -------------------------------- the same for a single query, as when a text is written: nothing is worth a layout
 
 
 @compiled(sums=True)
-def keys_by_one_query(rows, query, scale, tile):
-    """tile (J, 1) = scale rows (J or more, K) query (K)"""
+def keys_by_one_query(keys, query, scale, tile):
+    """tile (J, 1) = scale keys (J or more, K) query (K)"""
     for c in range(tile.shape[0]):
         total = tile.dtype.type(0)
         for i in range(query.size):
-            total += rows[c, i] * query[i]
+            total += keys[c, i] * query[i]
         tile[c, 0] = total * tile.dtype.type(scale)
 
 
 @compiled
-def add_over_keys_of_one(tile, panels, j, total):
-    """total (1, K) += tileᵀ (1, J) times panels (panel, S, width) from j on"""
-    (n_panels, _, width) = panels.shape
-    for p in range(n_panels):
-        sums = total[0, p * width : (p + 1) * width]
-        for c in range(tile.shape[0]):
-            for i in range(width):
-                sums[i] += tile[c, 0] * panels[p, j + c, i]
+def add_over_keys_of_one(tile, values, total):
+    """total (1, K or more) += tileᵀ (1, J) times values (J or more, K)"""
+    for c in range(tile.shape[0]):
+        for i in range(values.shape[1]):
+            total[0, i] += tile[c, 0] * values[c, i]
 
 
 # -------------------------------------------------------------- from a head (T, K), which is x[b, :, h], and back to it
 
 
 @compiled
-def to_rows(x, b, h, rows):
-    for t in range(x.shape[1]):
+def to_strips(x, b, h, strips):
+    for c in range(x.shape[1]):
+        strip, r = strips[c // ROWS], c % ROWS
         for i in range(x.shape[3]):
-            rows[t, i] = x[b, t, h, i]
+            strip[i, r] = x[b, c, h, i]
 
 
 @compiled

@@ -79,7 +79,8 @@ def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
             number = in_every_lane(builder.load(builder.gep(a_column, [builder.mul(a_row, INDEX(i))])))
             more += [multiply_add(number, b_vectors[j], sums[i * VECTORS + j]) for j in range(VECTORS)]
         next_k = builder.add(k, INDEX(1))
-        builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
+        again = builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
+        again.set_metadata("llvm.loop", one_step_at_a_time(builder.module))
         for running, first, following in zip([k, *sums], [INDEX(0), *begin], [next_k, *more], strict=True):
             running.add_incoming(first, before)
             running.add_incoming(following, step)
@@ -94,6 +95,14 @@ def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
         return context.get_dummy_value()
 
     return types.void(a, types.intp, types.intp, b, d, types.intp, c, types.intp, types.intp), code
+
+
+def one_step_at_a_time(module):
+    """Tells LLVM not to make several steps into one: it then loads too far ahead, and puts sums aside on the stack."""
+    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([disable, disable])
+    loop.operands = (loop, disable)  # a loop's node begins with itself
+    return loop
 
 
 @intrinsic
