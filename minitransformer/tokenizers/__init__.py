@@ -8,10 +8,11 @@ from .char import CharTokenizer
 from .framing import Framed, batch_of, framed
 from .roberta import RobertaTokenizer
 from .sentencepiece import SentencePieceTokenizer
+from .unigram import UnigramTokenizer
 from .wordpiece import WordPieceTokenizer
 
 WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
-KINDS = (CharTokenizer, BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, WordPieceTokenizer)
+KINDS = (CharTokenizer, BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, UnigramTokenizer, WordPieceTokenizer)
 TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in KINDS}
 
 
