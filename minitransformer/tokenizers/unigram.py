@@ -37,12 +37,12 @@ from ..convention import generator
 from .normalizers import check_steps, normalized
 from .pretokens import WHITE
 from .sentencepiece import BYTES, SPACE
+from .special import Special
 from .tokenizer import Tokenizer, field
 from .unigram_training import learnt_pieces
 
 UNKNOWN = "<unk>"
 PENALTY = 10.0  # of an unknown character
-SPACES = re.compile(f"[{WHITE}]*")
 PARTED = re.compile(f"[^{WHITE}]+")
 WORD = re.compile(f"{SPACE}[^{SPACE}]*|[^{SPACE}]+")
 
@@ -115,8 +115,7 @@ class UnigramTokenizer(Tokenizer):
         self.learnt = {piece: (self.ids[piece], self.scores[self.ids[piece]]) for piece in learnt}
         self.beginnings = {piece[:n] for piece in learnt for n in range(1, len(piece) + 1)}
         self.unknown_score = min(self.scores) - PENALTY
-        special = sorted({*how.special, how.unknown}, key=len, reverse=True)
-        self.cut_special = re.compile(f"({'|'.join(map(re.escape, special))})")
+        self.special = Special({how.unknown: False} | how.special)
         self.known = {}  # word -> [(id, begin, end), ...]
 
     def check(self):
@@ -163,20 +162,18 @@ class UnigramTokenizer(Tokenizer):
     def cut_by(self, text, choose):
         """choose: a word   ->   [(id, begin, end), ...]"""
         text.encode("utf-8")  # half a surrogate pair has none
-        ids, begins, ends, at = [], [], [], 0
-        parts = self.cut_special.split(text)  # every second one is a special token
-        for part, special in zip(parts[::2], [*parts[1::2], None], strict=True):
-            taken = SPACES.match(part[::-1]).end() if self.settings.special.get(special) else 0
-            for word, places in self.words(part[: len(part) - taken], first=not at):
+        ids, begins, ends = [], [], []
+        for at, behind, special in self.special.cut(text):
+            if special is not None:
+                ids.append(self.ids[special])
+                begins.append(at)
+                ends.append(behind)
+                continue
+            for word, places in self.words(text[at:behind], first=not at):
                 for id, begin, end in choose(word):
                     ids.append(id)
                     begins.append(at + places[begin])
                     ends.append(at + places[end - 1] + 1)
-            if special is not None:
-                ids.append(self.ids[special])
-                begins.append(at + len(part) - taken)
-                at += len(part) + len(special)
-                ends.append(at)
         return np.array(ids, np.int64), np.array([begins, ends], np.int64).T.copy()
 
     def words(self, text, first):
