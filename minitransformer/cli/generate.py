@@ -35,12 +35,13 @@ def run(args):
     import sys
 
     from ..decoding import generate, kept_when_full, text_pieces, until, window_start
-    from ..pretrained import load_model
+    from ..pretrained import ends_of, load_model
 
     model, p, tokenizer = load_model(args.folder)
     if not hasattr(model, "context_length"):
         instead = "fill-mask" if hasattr(model, "body") else "translate"
         raise ValueError(f"{args.folder} holds a {type(model).__name__}, which goes on with no text: see `{instead}`")
+    ends = ends_of(args.folder, tokenizer)  # with which a published model says that it is done
     ids = prompt_ids(tokenizer, args.prompt)
     new_ids = generate(
         model,
@@ -55,8 +56,7 @@ def run(args):
         seed=args.seed,
         cached=not args.no_cache,
     )
-    if tokenizer.end is not None:  # with which a published model says that it is done
-        new_ids = itertools.takewhile(lambda id: id != tokenizer.end, new_ids)
+    new_ids = itertools.takewhile(lambda id: id not in ends, new_ids)
     pieces = text_pieces(tokenizer, new_ids)
     if args.stop is not None:
         pieces = until(pieces, args.stop)

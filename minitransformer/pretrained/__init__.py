@@ -10,6 +10,7 @@ FOLDER/config.json                      the architecture (`model_type`) and its 
 from .folder import (
     ARCHITECTURES,
     Pretrained,
+    ends_of,
     is_published,
     labels_of,
     length_of,

@@ -90,6 +90,23 @@ def load_pretrained(folder, dtype=np.float32, head=None):
     return Pretrained(model, p, tokenizer, config)
 
 
+def ends_of(folder, tokenizer):
+    """The ids with which a text ends: what the folder says of `eos_token_id`, or the tokenizer's; of a run, that alone
+
+    generation_config.json has the last word. ValueError, naming the file, for what are no ids of the tokenizer.
+    """
+    ends = None
+    for path in (Path(folder) / name for name in ("config.json", "generation_config.json") if is_published(folder)):
+        if not path.is_file():
+            continue
+        said = object_in(path).get("eos_token_id")
+        said = said if isinstance(said, list) else [] if said is None else [said]
+        if wrong := [id for id in said if type(id) is not int or not 0 <= id < tokenizer.vocab_size]:
+            raise ValueError(f"{path}: the eos_token_id {shown(repr(wrong[0]))} is none of {tokenizer.vocab_size} ids")
+        ends = said or ends
+    return set(ends if ends is not None else () if tokenizer.end is None else (tokenizer.end,))
+
+
 def labels_of(found):
     """[label], by class, of what was loaded; without classes, none"""
     labels = getattr(ARCHITECTURES[found.config["model_type"]], "labels_of", None)

@@ -6,12 +6,22 @@ from ..files import to_json, write_atomically
 from .bpe import BPETokenizer
 from .char import CharTokenizer
 from .framing import Framed, batch_of, framed
+from .llama3 import Llama3Tokenizer
 from .roberta import RobertaTokenizer
 from .sentencepiece import SentencePieceTokenizer
+from .unigram import UnigramTokenizer
 from .wordpiece import WordPieceTokenizer
 
 WRITING = (CharTokenizer.name, BPETokenizer.name)  # from whose ids a text comes back as it was: for models that write
-KINDS = (CharTokenizer, BPETokenizer, RobertaTokenizer, SentencePieceTokenizer, WordPieceTokenizer)
+KINDS = (
+    CharTokenizer,
+    BPETokenizer,
+    Llama3Tokenizer,
+    RobertaTokenizer,
+    SentencePieceTokenizer,
+    UnigramTokenizer,
+    WordPieceTokenizer,
+)
 TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in KINDS}
 
 

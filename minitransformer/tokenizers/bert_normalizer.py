@@ -61,9 +61,9 @@ def words_in(text, begin, lowercase, strip_accents):
     return [*found, ("".join(word), places)] if word else found
 
 
-def decomposed(characters):
-    """Canonical decomposition (Unicode, section 3.11): the parts of each, and marks in the order of their class."""
-    parts = [(c, place) for character, place in characters for c in unicodedata.normalize("NFD", character)]
+def decomposed(characters, form="NFD"):
+    """Decomposition (Unicode, section 3.11): the parts of each, and marks in the order of their class."""
+    parts = [(c, place) for character, place in characters for c in unicodedata.normalize(form, character)]
     ordered, marks = [], []
     for part in parts:
         if unicodedata.combining(part[0]):

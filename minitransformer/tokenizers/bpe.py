@@ -25,16 +25,15 @@ In " hotel", e|l has the lowest rank, then t|el, then " "|h; by then no t is lef
 
 (Leftmost first, it would be " hot" and "el".)
 
-Both choices rest on one structure (`merging`), which knows where every pair stands; they differ in which pair is next.
+Training rests on a structure (`merging`) that knows where every pair stands. A word is encoded once, and remembered.
 """
 
-import heapq
 import itertools
 from collections import Counter
 
 import numpy as np
 
-from .merging import Pairs, frequent_pairs
+from .merging import Pairs, frequent_pairs, merged_in_turn
 from .pretokens import split
 from .tokenizer import Tokenizer, field
 
@@ -44,6 +43,7 @@ END_OF_TEXT = b"<|endoftext|>"  # GPT-2's; a tokenizer that was trained here has
 class BPETokenizer(Tokenizer):
     """tokens: [bytes], by id; merges: [(left id, right id)], by rank.
 
+    rule: how text is cut into words, of `pretokens`   whole: whether a word that is a token is that one, merged or not
     Every byte must be a token, and so must what each merge makes: the bytes of its left token, then of its right one.
     The ids follow from the place in `tokens` alone, so that published tables fit whatever their order. ValueError for
     tables that are not like that.
@@ -51,9 +51,10 @@ class BPETokenizer(Tokenizer):
 
     name = "bpe"
 
-    def __init__(self, tokens, merges):
+    def __init__(self, tokens, merges, *, rule="gpt2", whole=False):
         super().__init__(tokens)
-        ids = {token: id for id, token in enumerate(tokens)}
+        self.rule, self.whole = rule, whole
+        self.ids = ids = {token: id for id, token in enumerate(tokens)}
         if len(ids) < len(tokens):
             raise ValueError("a token comes twice in the vocabulary")
         if missing := [byte for byte in range(256) if bytes([byte]) not in ids]:
@@ -71,22 +72,23 @@ class BPETokenizer(Tokenizer):
         self.known = {}  # word -> ids
 
     @classmethod
-    def train(cls, text, vocab_size):
+    def train(cls, text, vocab_size, *, rule="gpt2"):
         """A tokenizer of the 256 bytes and vocab_size - 256 merges, or fewer where no pair comes twice any more."""
         if vocab_size < 256:
             raise ValueError(f"vocab_size={vocab_size} has no room for the 256 bytes")
-        words = Counter(split(text))
+        words = Counter(split(text, rule))
         pairs = Pairs((word.encode("utf-8"), times) for word, times in words.items())
         tokens, merges = [bytes([byte]) for byte in range(256)], list(frequent_pairs(pairs, 256, vocab_size))
         for left, right in merges:
             tokens.append(tokens[left] + tokens[right])
-        return cls(tokens, merges)
+        return cls(tokens, merges, rule=rule)
 
     def encode(self, text):
         """text   ->   ids (T) int64. ValueError for half a surrogate pair, which has no UTF-8."""
-        words = split(text)
-        for word in set(words) - self.known.keys():
-            self.known[word] = self.encode_word(word)
+        words = split(text, self.rule)
+        for word in set(words):
+            if word not in self.known:
+                self.known[word] = self.encode_word(word)
         return np.fromiter(itertools.chain.from_iterable(self.known[word] for word in words), np.int64)
 
     def encode_with_offsets(self, text):
@@ -102,15 +104,10 @@ class BPETokenizer(Tokenizer):
 
     def encode_word(self, word):
         """[ids] of one word: its bytes, merged lowest rank first"""
-        pairs = Pairs([([self.byte_ids[byte] for byte in word.encode("utf-8")], 1)])
-        heap = [self.ranks[pair] for pair in pairs.counts if pair in self.ranks]
-        heapq.heapify(heap)
-        while heap:
-            rank = heapq.heappop(heap)
-            for new in pairs.merge(self.merges[rank], self.merged[rank]):
-                if new in self.ranks:
-                    heapq.heappush(heap, self.ranks[new])
-        return pairs.sequence()
+        word = word.encode("utf-8")
+        if self.whole and word in self.ids:
+            return [self.ids[word]]
+        return merged_in_turn([self.byte_ids[byte] for byte in word], self.ranks, self.merged)
 
     def to_json(self):
         """Tokens are written as Latin-1, in which every byte is one character."""

@@ -8,6 +8,10 @@ Which tokens these are, what stands between two texts and which type the second 
     one     <s> a a a </s>                      types 0 0 0 0 0
     two     <s> a a a </s> </s> b b </s>        types 0 0 0 0 0 0 0 0 0
 
+and T5, before whose texts there is nothing,
+
+    two     a a a </s> b b </s>                 types 0 0 0 0 0 0 0
+
 What is too long is cut: of two texts the longer one first, or the second alone. With a stride, what was cut off is read
 too, in windows that have so many tokens in common with the one before.
 """
@@ -39,7 +43,7 @@ def framed(tokenizer, a, b=None, *, length=None, stride=None, cut="longer"):
     if stride is not None and stride < 0:
         raise ValueError(f"a stride is at least 0, not {stride}")
     parts = [tokenizer.encode_with_offsets(text) for text in ((a,) if b is None else (a, b))]
-    sizes, special = [len(ids) for ids, _ in parts], 2 + (len(parts) - 1) * len(tokenizer.between)
+    sizes, special = [len(ids) for ids, _ in parts], len(frame(tokenizer, [nothing()] * len(parts)).ids)
     windows = [[slice(0, size)] for size in sizes]
     if length is not None and sum(sizes) + special > length:
         windows = cut_windows(sizes, length - special, stride, cut)
@@ -83,13 +87,18 @@ def spread_out(windows):
 
 
 def frame(tokenizer, parts):
-    rows = [(tokenizer.first, 0, (0, 0), -1)]  # id, type, place, text
+    rows = [] if tokenizer.first is None else [(tokenizer.first, 0, (0, 0), -1)]  # id, type, place, text
     for number, (part, places) in enumerate(parts):
         kind = number * tokenizer.second_type
         rows += [(id, kind, tuple(place), number) for id, place in zip(part.tolist(), places.tolist(), strict=True)]
         behind = [tokenizer.separator] if number == len(parts) - 1 else tokenizer.between
         rows += [(id, kind, (0, 0), -1) for id in behind]
     return Framed(*(np.array(each, np.int64) for each in zip(*rows, strict=True)))
+
+
+def nothing():
+    """ids, offsets of a text that has none"""
+    return np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
 
 
 def batch_of(framed_texts, pad):

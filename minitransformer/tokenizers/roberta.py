@@ -14,18 +14,15 @@ A token stands in the text without the spaces around it, whichever it has:
 [[0, 3], [4, 10], [11, 14]]
 """
 
-import re
 import unicodedata
 
 import numpy as np
 
 from .bpe import BPETokenizer
-from .pretokens import WHITE
+from .special import Special
 from .tokenizer import Tokenizer
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-CUT = re.compile(f"({'|'.join(SPECIAL)})")
-SPACES = re.compile(f"[{WHITE}]*")
 
 
 class RobertaTokenizer(Tokenizer):
@@ -44,6 +41,7 @@ class RobertaTokenizer(Tokenizer):
         if missing := [text for text in SPECIAL if text.encode() not in ids]:
             raise ValueError(f"the vocabulary has no {', '.join(missing)}")
         self.special = {text: ids[text.encode()] for text in SPECIAL}
+        self.parts = Special({text: text == "<mask>" and mask_takes_spaces for text in SPECIAL})
         self.first, self.pad, self.separator, self.unknown, self.mask = self.special.values()
         self.between = [self.separator] * 2  # of two texts
         self.leading = np.array([len(token) - len(token.lstrip(b" ")) for token in tokens])
@@ -55,7 +53,7 @@ class RobertaTokenizer(Tokenizer):
         n = len(SPECIAL)
         if vocab_size < n + 256:
             raise ValueError(f"vocab_size={vocab_size} has no room for {n} special tokens and the 256 bytes")
-        bpe = BPETokenizer.train(CUT.sub(" ", text), vocab_size - n)
+        bpe = BPETokenizer.train(Special(dict.fromkeys(SPECIAL, False)).rule.sub(" ", text), vocab_size - n)
         merges = [(left + n, right + n) for left, right in bpe.merges]
         return cls([*(text.encode() for text in SPECIAL), *bpe.tokens], merges)
 
@@ -65,18 +63,15 @@ class RobertaTokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, offsets, begin = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], 0
-        parts = CUT.split(text)  # every second one is a special token
-        for part, special in zip(parts[::2], [*parts[1::2], None], strict=True):
-            taken = SPACES.match(part[::-1]).end() if special == "<mask>" and self.mask_takes_spaces else 0
-            found, places = self.bpe.encode_with_offsets(part[: len(part) - taken])
-            ids.append(found)
-            offsets.append(begin + self.trimmed(found, places))
+        ids, offsets = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+        for begin, end, special in self.parts.cut(text):
             if special is not None:
-                end = begin + len(part) + len(special)
                 ids.append([self.special[special]])
-                offsets.append([(begin + len(part), end)])
-                begin = end
+                offsets.append([(end - len(special), end)])
+            else:
+                found, places = self.bpe.encode_with_offsets(text[begin:end])
+                ids.append(found)
+                offsets.append(begin + self.trimmed(found, places))
         return np.concatenate(ids), np.concatenate(offsets)
 
     def trimmed(self, ids, offsets):

@@ -22,6 +22,7 @@ import numpy as np
 from ..ops.embedding import check_ids
 from .bert_normalizer import words
 from .merging import Pairs, frequent_pairs
+from .special import Special
 from .tokenizer import Tokenizer, field
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -51,7 +52,7 @@ class WordPieceTokenizer(Tokenizer):
         self.pad, self.unknown, self.first, self.separator, self.mask = (self.ids[text] for text in SPECIAL)
         self.between = [self.separator]  # of two texts
         self.longest = max(map(len, vocabulary))
-        self.special = re.compile(f"({'|'.join(map(re.escape, SPECIAL))})")
+        self.special = Special(dict.fromkeys(SPECIAL, False))
         self.known = {}  # word -> ([ids], where in it each begins and ends)
 
     @classmethod
@@ -79,17 +80,16 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, offsets, begin = [], [], 0
-        for i, part in enumerate(self.special.split(text)):
-            if i % 2:  # what was matched
-                ids.append(self.ids[part])
-                offsets.append((begin, begin + len(part)))
-            else:
-                for word, places in words(part, lowercase=self.lowercase, strip_accents=self.strip_accents):
-                    for id, start, stop in self.pieces(word):
-                        ids.append(id)
-                        offsets.append((begin + places[start], begin + places[stop - 1] + 1))
-            begin += len(part)
+        ids, offsets = [], []
+        for begin, behind, special in self.special.cut(text):
+            if special is not None:
+                ids.append(self.ids[special])
+                offsets.append((begin, behind))
+                continue
+            for word, places in words(text[begin:behind], lowercase=self.lowercase, strip_accents=self.strip_accents):
+                for id, start, stop in self.pieces(word):
+                    ids.append(id)
+                    offsets.append((begin + places[start], begin + places[stop - 1] + 1))
         return np.array(ids, np.int64), np.array(offsets, np.int64).reshape(-1, 2)
 
     def pieces(self, word):

@@ -48,7 +48,7 @@ BYTES = [chr(byte) for byte in range(256)]
         (b"[]", "no tokenizer of a kind known here: char, bpe"),
         (b'"char"', "no tokenizer of a kind known here"),
         (b"{}", "no tokenizer of a kind known here"),
-        (b'{"tokenizer": "unigram"}', "no tokenizer of a kind known here"),
+        (b'{"tokenizer": "words"}', "no tokenizer of a kind known here"),
         (b'{"tokenizer": ["char"]}', "no tokenizer of a kind known here"),
         (b'{"tokenizer": "char"}', "damaged char tokenizer: its 'characters' is missing"),
         (b'{"tokenizer": "char", "characters": ["a"]}', "damaged char tokenizer: its 'characters' is no str"),

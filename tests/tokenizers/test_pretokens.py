@@ -59,9 +59,33 @@ def test_known_words(text, words):
     assert split(text) == words
 
 
-@given(texts)
-def test_the_words_joined_are_the_text(text):
-    words = split(text)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        ("I'm DON'T we'Ll o'Clock 'tis", ["I", "'m", " DON", "'T", " we", "'Ll", " o", "'Clock", " '", "tis"]),
+        ("it'\u017f", ["it", "'\u017f"]),  # a long s is a small s
+        ("1234567 12", ["123", "456", "7", " ", "12"]),
+        ("x²Ⅷ½٣", ["x", "²Ⅷ½", "٣"]),
+        ("(word [x] \u00a0y \ty", ["(word", " [", "x", "]", " ", "\u00a0y", " ", "\ty"]),
+        ("a\n\nb\r\n  c \n\n  d", ["a", "\n\n", "b", "\r\n", " ", " c", " \n\n", " ", " d"]),
+        ("a ...\n\n b!\r\n", ["a", " ...\n\n", " b", "!\r\n"]),
+        ("a  \n  ", ["a", "  \n", "  "]),
+        ("\nword", ["\n", "word"]),
+        ("cafe\N{COMBINING ACUTE ACCENT}s", ["cafe", "\N{COMBINING ACUTE ACCENT}s"]),
+        ("a\u2028b\x85\x85c", ["a", "\u2028b", "\x85", "\x85c"]),
+        ("!!中文", ["!!", "中文"]),
+        ("🙂中文", ["🙂中文"]),
+    ],
+)
+def test_known_words_of_llama_3(text, words):
+    assert split(text, "llama3") == words
+
+
+@pytest.mark.parametrize("rule", pretokens.RULES)
+@given(text=texts)
+def test_the_words_joined_are_the_text(rule, text):
+    words = split(text, rule)
     assert "".join(words) == text
     assert all(words)
 
@@ -87,4 +111,4 @@ def test_white_is_the_unicode_property():
 
 
 def test_documented_example():
-    assert doctest.testmod(pretokens) == (0, 1)
+    assert doctest.testmod(pretokens) == (0, 2)

@@ -1,0 +1,87 @@
+"""WordPiece: vocab.txt, a line for each token, with its settings in tokenizer_config.json; or tokenizer.json."""
+
+from ...files import read_json, to_json
+from ...tokenizers import WordPieceTokenizer
+from ...tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
+from ..tensors import shown
+
+
+def read_wordpiece(folder):
+    """The tokenizer of a folder. ValueError naming the file that is missing or damaged."""
+    if (path := folder / "tokenizer.json").is_file():
+        vocabulary, settings = wordpiece_in_one(path)
+    elif (path := folder / "vocab.txt").is_file():
+        vocabulary, settings = wordpiece_lines(path), {}
+    else:
+        raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
+    if (beside := folder / "tokenizer_config.json").is_file():  # which has the last word
+        config = read_json(beside)
+        if not isinstance(config, dict):
+            raise ValueError(f"{beside} is damaged: it is no object")
+        settings |= {ours: config[theirs] for theirs, ours in WORDPIECE_SETTINGS.items() if theirs in config}
+        if config.get("tokenize_chinese_chars", True) is not True:
+            raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
+    if not (settings.get("lowercase", True) in (True, False) and settings.get("strip_accents") in (True, False, None)):
+        raise ValueError(f"{folder}: its tokenizer's settings are neither true nor false: {shown(settings)}")
+    try:
+        return WordPieceTokenizer(vocabulary, **settings)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or another tokenizer's: {error}") from None
+
+
+WORDPIECE = {  # what its one file must say; in the part of the model, where it says anything
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "model": {"unk_token": "[UNK]", "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD},
+}
+WORDPIECE_SETTINGS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
+
+
+def wordpiece_lines(path):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    lines = [line.removesuffix("\r") for line in lines]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def wordpiece_in_one(path):
+    """[token], settings"""
+    data = read_json(path)
+    try:
+        kind, normalizer = data["model"].get("type", "WordPiece"), data.get("normalizer") or {}
+        if kind != "WordPiece":
+            raise ValueError(f"it is of the kind {kind}, and WordPiece is needed")
+        for what, found in (
+            ("normalizer", normalizer),
+            ("pre_tokenizer", data.get("pre_tokenizer") or {}),
+            ("model", {name: data["model"].get(name, value) for name, value in WORDPIECE["model"].items()}),
+        ):
+            if wrong := {name: found.get(name) for name, value in WORDPIECE[what].items() if found.get(name) != value}:
+                raise ValueError(f"its {what} has {wrong}, and {WORDPIECE[what]} is needed")
+        added = {token["content"]: token["id"] for token in data.get("added_tokens") or []}
+        if more := sorted(map(str, added.keys() - set(SPECIAL))):
+            raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(more))}")
+        vocab = data["model"]["vocab"] | added
+        if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
+            raise ValueError("its ids are not 0, 1, 2, ... each once")
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
+    settings = {"lowercase": normalizer.get("lowercase", True), "strip_accents": normalizer.get("strip_accents")}
+    return sorted(vocab, key=vocab.get), settings
+
+
+TOKENIZER_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}
+
+
+def wordpiece_files(tokenizer, kind):
+    """{file name: bytes}: vocab.txt and tokenizer_config.json."""
+    settings = {theirs: getattr(tokenizer, ours) for theirs, ours in WORDPIECE_SETTINGS.items()}
+    names = ("pad", "unk", "cls", "sep", "mask")
+    special = {f"{name}_token": text for name, text in zip(names, SPECIAL, strict=True)}
+    config = {"tokenizer_class": TOKENIZER_CLASSES[kind], "tokenize_chinese_chars": True, **settings, **special}
+    if broken := [text for text in tokenizer.vocabulary if "\n" in text or "\r" in text]:
+        raise ValueError(f"the token {broken[0]!r} has a line break, and vocab.txt a line for each token")
+    vocabulary = "".join(f"{text}\n" for text in tokenizer.vocabulary)
+    return {"vocab.txt": vocabulary.encode("utf-8"), "tokenizer_config.json": to_json(config)}
