@@ -18,3 +18,4 @@ from .folder import (
     pooling_of,
     save_pretrained,
 )
+from .tokenizers import read_tokenizer
