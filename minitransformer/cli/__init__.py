@@ -18,6 +18,7 @@ COMMANDS = (
     "tag",
     "answer",
     "embed",
+    "pretrain",
     "finetune",
     "attend",
     "gradcheck",

@@ -26,23 +26,27 @@ def add_training_options(parser, settings_class, out):
 
 def setting_arguments(parser, settings):
     """The options that were added, one for each setting; None where it is not given."""
-    return [
-        parser.add_argument(
-            flag(setting.name),
-            type=setting.type,
-            metavar={str: "NAME", int: "N", float: "X"}[setting.type],
-            help=f"{setting.metadata['meaning']} (default: {setting.default})",
-        )
-        for setting in settings
-    ]
+    return [parser.add_argument(flag(setting.name), **argument_of(setting)) for setting in settings]
+
+
+def argument_of(setting):
+    """What argparse is told of a setting."""
+    meaning = setting.metadata["meaning"]
+    if setting.type is bool:  # off, unless it is asked for
+        return {"action": "store_true", "default": None, "help": meaning}
+    metavar = {str: "NAME", int: "N", float: "X"}[setting.type]
+    return {"type": setting.type, "metavar": metavar, "help": f"{meaning} (default: {setting.default})"}
 
 
 def flag(name):
     return f"--{name.replace('_', '-')}"
 
 
-def train(args, task_class, text, out):
-    """Begin or resume the run that the arguments ask for, and follow it to its end; the exit status."""
+def train(args, task_class, text, out, more=None, there=None, finish=None):
+    """Begin or resume the run that the arguments ask for, and follow it to its end; the exit status.
+
+    more: settings that are no options   there: what `Run.start` need not make   finish(run): what is done at the end
+    """
     from ..training.run import Run
     from ..training.settings import options
 
@@ -62,9 +66,10 @@ def train(args, task_class, text, out):
         for name, (then, now) in run.differences.items():
             say(f"note: {name} was {readable(then)}, is {readable(now)}: the last bits may differ")
     else:
-        settings = task_class.settings_class(text=tuple(os.path.abspath(path) for path in text or ()), **chosen)
-        run = Run.start(args.out or out, settings, args.overwrite)
-    return follow(run, args.threads)
+        text = tuple(os.path.abspath(path) for path in text or ())
+        settings = task_class.settings_class(text=text, **chosen | (more or {}))
+        run = Run.start(args.out or out, settings, args.overwrite, **there or {})
+    return follow(run, args.threads, finish)
 
 
 def readable(value):
@@ -75,8 +80,8 @@ def say(line):
     print(line, flush=True)
 
 
-def follow(run, threads):
-    """Train, and show how it goes."""
+def follow(run, threads, finish=None):
+    """Train, and show how it goes; finish(run) when all steps are done."""
     from tqdm import tqdm
 
     from ..memory import keep_freed_memory
@@ -114,10 +119,11 @@ def follow(run, threads):
     took = time.perf_counter() - begin
     draw(run)
     if run.training.step < steps:
-        command = "train" if run.task.name == "text" else "translate train"
         say(f"interrupted and saved at step {run.training.step:,}")
-        say(f"to go on: {program()} {command} --resume {shlex.quote(str(run.folder))}")
+        say(f"to go on: {program()} {run.task.command} --resume {shlex.quote(str(run.folder))}")
         return 130
+    if finish:
+        finish(run)
     say(f"trained in {int(took // 60)} min {took % 60:.0f} s; the run is in {run.folder}")
     say(printable(f"next: {program()} {run.task.next_command(shlex.quote(str(run.folder)))}"))
     say("      (docs/ explains every part of it; Ctrl-C saves, and --resume FOLDER goes on)")

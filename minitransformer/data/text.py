@@ -3,11 +3,16 @@
 from pathlib import Path
 
 
-def python_reference():
+def topics_of_python():
     """The topics of the Python Language Reference, as `help()` shows them, in the order of their names."""
     from pydoc_data.topics import topics
 
-    return "".join(topics[name] for name in sorted(topics))
+    return [topics[name] for name in sorted(topics)]
+
+
+def python_reference():
+    """All of the topics, as one text."""
+    return "".join(topics_of_python())
 
 
 def read_text(paths):

@@ -3,7 +3,7 @@
 from .bert import BERT
 from .distilbert import DistilBERT
 from .gpt2 import GPT2
-from .heads import MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
+from .heads import MaskedLanguageModel, PreTraining, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
 from .llama import LLaMA
 from .roberta import RoBERTa
 from .transformer import PreNormTransformer, Transformer
@@ -15,6 +15,7 @@ __all__ = [
     "LLaMA",
     "MaskedLanguageModel",
     "PreNormTransformer",
+    "PreTraining",
     "RoBERTa",
     "SentenceEncoder",
     "SpanFinder",

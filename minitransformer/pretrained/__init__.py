@@ -19,3 +19,4 @@ from .folder import (
     pooling_of,
     save_pretrained,
 )
+from .tokenizers import read_tokenizer

@@ -1,6 +1,14 @@
 """BERT as published: its configuration and the names of its tensors, with whichever head it has."""
 
-from ..models import BERT, MaskedLanguageModel, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
+from ..models import (
+    BERT,
+    MaskedLanguageModel,
+    PreTraining,
+    SentenceEncoder,
+    SpanFinder,
+    TextClassifier,
+    TokenClassifier,
+)
 from ..ops import tanh
 from .encoder import Encoder, Head
 
@@ -41,12 +49,15 @@ MAPS = {
     "output.LayerNorm": "norm2",
 }
 CLASSIFIER_DROPOUT = {"dropout_rate": ("classifier_dropout", None)}  # None: as the body's
+SAID = {"cls.predictions.transform.dense": "transform", "cls.predictions.transform.LayerNorm": "norm"}
+SAID_BIAS = {"cls.predictions.bias": "table.bias"}
 HEADS = (
+    Head("BertForMaskedLM", MaskedLanguageModel, SAID, SAID_BIAS),
     Head(
-        "BertForMaskedLM",
-        MaskedLanguageModel,
-        {"cls.predictions.transform.dense": "transform", "cls.predictions.transform.LayerNorm": "norm"},
-        {"cls.predictions.bias": "table.bias"},
+        "BertForPreTraining",
+        PreTraining,
+        SAID | {"bert.pooler.dense": "pooler", "cls.seq_relationship": "next"},
+        SAID_BIAS,
     ),
     Head(
         "BertForSequenceClassification",
@@ -71,6 +82,6 @@ PUBLISHED = Encoder(
     layer="encoder.layer.",
     maps=MAPS,
     heads=HEADS,
-    others={"BertForPreTraining": MaskedLanguageModel},  # its second head tells whether a text follows another
+    parts={PreTraining: MaskedLanguageModel},
     elsewhere=("bert.pooler.", "cls.", "classifier.", "qa_outputs.", "bert.embeddings.position_ids"),
 )

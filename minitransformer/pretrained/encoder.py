@@ -60,7 +60,7 @@ class Encoder:
     layer: str  # before the number of a layer
     maps: dict  # of a layer, theirs -> ours; linear maps and norms, each a weight and a bias
     heads: tuple
-    others: dict = field(default_factory=dict)  # architectures of which we have a part: theirs -> our class
+    parts: dict = field(default_factory=dict)  # heads that another one is a part of: the whole -> its part
     elsewhere: tuple = ()  # what one head has, and another does not look at; and numbers of places: no parameters
 
     labels_of = staticmethod(labels_of)
@@ -83,7 +83,8 @@ class Encoder:
         body = self.body(**sizes, **given(config, self.settings))
         there = self.published_head(config)
         kind = head or there
-        if kind not in (there, SentenceEncoder):  # which takes any body; other heads may have tensors of the same names
+        # Another than the published one may have tensors of the same names, of other meaning; the last takes any body.
+        if kind not in (there, self.parts.get(there), SentenceEncoder):
             raise ValueError(f"its head is that of a {there.__name__}, and not of a {kind.__name__}")
         if "n_classes" not in kind.__dataclass_fields__:
             return self.under(body, kind, config)
@@ -98,7 +99,7 @@ class Encoder:
         return kind(body, *n_classes, **given(config, head.settings), **head.fixed)
 
     def published_head(self, config):
-        known = {head.architecture: head.model for head in self.heads} | self.others
+        known = {head.architecture: head.model for head in self.heads}
         bare = next(head.architecture for head in self.heads if head.model is SentenceEncoder)
         names = config.get("architectures") or [bare]
         if not isinstance(names, list) or not isinstance(names[0], str) or names[0] not in known:

@@ -11,6 +11,7 @@ from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json
 from ..models import SentenceEncoder
 from ..tokenizers import RobertaTokenizer, WordPieceTokenizer
 from ..training import checkpoint
+from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
 from . import bert, distilbert, gpt2, llama, roberta
 from .names import parameters_of, tensors_of
@@ -192,10 +193,6 @@ def object_in(path):
     if not isinstance(found, dict):
         raise ValueError(f"{path} is damaged: it is no object")
     return found
-
-
-def vocab_size_of(model):
-    return getattr(model, "body", model).vocab_size
 
 
 class NoNumbers:

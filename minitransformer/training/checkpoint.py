@@ -11,7 +11,7 @@ folder behind, which nobody reads and the next save removes. The newest complete
 
 import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     final = folder / f"step-{step:08d}"
-    config = {"format": FORMAT, "model": type(model).__name__, "configuration": asdict(model), "step": step, **about}
+    config = {"format": FORMAT, **described(model), "step": step, **about}
     temporary = folder / f"{final.name}.{os.getpid()}{TEMPORARY}"
     try:
         temporary.mkdir()
@@ -66,6 +66,32 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
         for old in complete_checkpoints(folder)[:-KEEP]:
             remove_folder(old)
     return final
+
+
+def described(model):
+    """{"model": its class, "configuration": its fields}; a field that is a model, such as a body, the same again"""
+    values = {field.name: getattr(model, field.name) for field in fields(model)}
+    values = {name: described(value) if is_dataclass(value) else value for name, value in values.items()}
+    return {"model": type(model).__name__, "configuration": values}
+
+
+def model_of(found, path):
+    """The model that was described. ValueError, naming the file, where that is none."""
+    name = found.get("model")
+    kind = THINGS.get(str(name))
+    if getattr(kind, "kind", None) != "model":
+        models = ", ".join(name for name, thing in THINGS.items() if thing.kind == "model")
+        raise ValueError(f"{path} names the model {name!r}; there are: {models}")
+    try:
+        values = found["configuration"].items()
+        return kind(**{name: model_of(value, path) if isinstance(value, dict) else value for name, value in values})
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} does not configure a {kind.__name__}: {error}") from None
+
+
+def vocab_size_of(model):
+    """Its own, or under a head its body's."""
+    return getattr(model, "body", model).vocab_size
 
 
 def contiguous(arrays):
@@ -123,22 +149,15 @@ def read_checkpoint(folder):
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(f"{folder / 'config.json'} is not of a {FORMAT}")
-    kind = THINGS.get(str(config.get("model")))
-    if getattr(kind, "kind", None) != "model":
-        models = ", ".join(name for name, thing in THINGS.items() if thing.kind == "model")
-        raise ValueError(f"{folder / 'config.json'} names the model {config.get('model')!r}; there are: {models}")
-    try:
-        model = kind(**config["configuration"])
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} does not configure a {kind.__name__}: {error}") from None
+    model = model_of(config, folder / "config.json")
     tensors = read_tensors(folder / "model.safetensors")
     try:
         p = fill(model.init(np.random.default_rng(0)), tensors)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{folder / 'model.safetensors'} does not fit its configuration: {error}") from None
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    if tokenizer.vocab_size != model.vocab_size:
-        counts = f"{tokenizer.vocab_size} tokens, but the model's vocab_size is {model.vocab_size}"
+    if tokenizer.vocab_size != vocab_size_of(model):
+        counts = f"{tokenizer.vocab_size} tokens, but the model's vocab_size is {vocab_size_of(model)}"
         raise ValueError(f"{folder / 'tokenizer.json'} has {counts}")
     return Checkpoint(folder, config, model, p, tokenizer, read_tensors(folder / "training.safetensors"))
 

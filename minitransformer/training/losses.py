@@ -3,7 +3,10 @@
 loss, saved = thing(p, batch...)        g = thing.backward(1.0, saved)
 """
 
+import numpy as np
+
 from ..convention import registered
+from ..data.pairs import IGNORED
 from ..models.tied import add_head
 from ..ops import (
     counted_targets,
@@ -126,3 +129,65 @@ class label_loss:
     def count(ids, types, mask, targets):
         """How many targets the mean was taken over: the weight of this batch among others."""
         return counted_targets(targets)
+
+
+@registered("loss")
+class masked_token_loss(label_loss):
+    """masked_token_loss(model): label_loss of what was masked, a MaskedLanguageModel's, which is asked there alone.
+
+    forward     loss = cross_entropy(model(ids)[places], targets[places])           places: where a target counts
+    backward    the forward read from the bottom up
+    """
+
+    def __call__(self, p, ids, types, mask, targets, *, key=None):
+        """ids, types, targets (B, T), -100 where none counts   mask (B, 1, 1, T)
+        ->   loss, the mean over the targets that count
+        """
+        saved, places = {}, np.flatnonzero(targets != IGNORED)
+        logits, saved["model"] = self.model.forward(p, ids, types=types, mask=mask, places=places, key=key)  # (N,V)
+        targets = targets.reshape(-1)[places]
+        loss, saved["cross_entropy"] = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        return loss, saved
+
+    def backward(self, dloss, saved):
+        dlogits = cross_entropy_backward(dloss, saved["cross_entropy"])
+        return self.model.backward(dlogits, saved["model"])
+
+
+@registered("loss")
+class pretraining_loss:
+    """pretraining_loss(model): what a PreTraining is trained with, the sum of two means (Devlin et al. 2019, A.2).
+
+    forward     masked = cross_entropy(model(ids)[places], targets[places])         places: where a target counts
+                pairs  = cross_entropy(model(ids), origins)
+    backward    the forward read from the bottom up
+
+    The two are means over different numbers, of tokens and of pairs. So they stay apart, and whoever adds up pieces of
+    a batch weighs each by its own count.
+    """
+
+    extended = False  # nor is a BERT, for its gelu
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, p, ids, types, mask, targets, origins, *, key=None):
+        """ids, types, targets (B, T), -100 where none counts   mask (B, 1, 1, T)   origins (B), 0 where the second
+        text follows the first, 1 where it comes from elsewhere   ->   masked, pairs, each a loss
+        """
+        saved, places = {}, np.flatnonzero(targets != IGNORED)
+        logits, saved["model"] = self.model.forward(p, ids, types=types, mask=mask, places=places, key=key)
+        said, follows = logits  # (N,V), (B,2)
+        masked, saved["masked"] = cross_entropy(said, targets.reshape(-1)[places])
+        pairs, saved["pairs"] = cross_entropy(follows, origins)
+        return (masked, pairs), saved
+
+    def backward(self, dmasked, dpairs, saved):
+        dfollows = cross_entropy_backward(dpairs, saved["pairs"])
+        dsaid = cross_entropy_backward(dmasked, saved["masked"])
+        return self.model.backward(dsaid, dfollows, saved["model"])
+
+    @staticmethod
+    def count(ids, types, mask, targets, origins):
+        """How many tokens, and how many pairs the means were taken over: the weights of this batch among others."""
+        return counted_targets(targets), len(origins)

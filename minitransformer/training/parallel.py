@@ -3,8 +3,9 @@
     loss = Σ n_i/N loss_i        g = Σ n_i/N g_i        n_i targets count in piece i, N in all of them
 
 Every piece goes forward and backward on its own, so its loss is a mean over its own n_i targets; the mean of those
-means would be another loss. Pieces are added in their order and BLAS has one thread, so that the result has the same
-bits for any number of threads: how a batch is cut is a setting, how many work on it is not.
+means would be another loss. A loss may have several terms, each a mean over targets of its own: then it is their sum,
+and each is weighted by its own n_i. Pieces are added in their order and BLAS has one thread, so that the result has the
+same bits for any number of threads: how a batch is cut is a setting, how many work on it is not.
 """
 
 import numpy as np
@@ -25,16 +26,14 @@ def value_and_gradient(loss, p, pieces, keys=None, map=map):
     pieces: a list of batches, each the arguments of `loss` after p   keys: a key for each, None for no randomness
     map: who does the work, `workers(threads)` or the built-in one
     """
-    counts = [loss.count(*piece) for piece in pieces]
-    shares = [count / max(sum(counts), 1) for count in counts]
 
     def one(piece, share, key):
         with np.errstate(all="ignore"):  # a loss that is no number is found where the pieces are added up
             value, saved = loss(p, *piece, key=key)
-            return float(value) * share, loss.backward(share, saved)
+            return weighted(value, share), loss.backward(*share, saved)
 
     total, g = 0.0, None
-    for value, g_piece in map(one, pieces, shares, keys or [None] * len(pieces)):
+    for value, g_piece in map(one, pieces, shares_of(loss, pieces), keys or [None] * len(pieces)):
         total += value
         g = g_piece if g is None else add_to(g, g_piece)
     return total, g
@@ -48,8 +47,22 @@ def add_to(g, more):
     return g
 
 
+def shares_of(loss, pieces):
+    """[[n_i/N, ...], ...]: of each piece, for each term of the loss, its share of the targets"""
+    counts = [terms_of(loss.count(*piece)) for piece in pieces]
+    wholes = [max(sum(each), 1) for each in zip(*counts)]
+    return [[count / whole for count, whole in zip(each, wholes, strict=True)] for each in counts]
+
+
+def weighted(value, share):
+    return sum(float(term) * part for term, part in zip(terms_of(value), share, strict=True))
+
+
+def terms_of(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
 def mean_loss(loss, p, pieces, map=map):
     """The loss over all pieces together, without a gradient."""
-    counts = [loss.count(*piece) for piece in pieces]
-    values = map(lambda piece: float(loss(p, *piece)[0]), pieces)
-    return sum(count * value for count, value in zip(counts, values, strict=True)) / max(sum(counts), 1)
+    values = map(lambda piece, share: weighted(loss(p, *piece)[0], share), pieces, shares_of(loss, pieces))
+    return sum(values)

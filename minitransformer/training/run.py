@@ -25,7 +25,7 @@ from ..convention import current_backend, fold
 from ..files import TEMPORARY, only_writer, sync_folder, to_json, write_atomically
 from ..threads import workers
 from ..trees import leaves
-from .checkpoint import complete_checkpoints, load_checkpoint, remove_checkpoints, save_checkpoint
+from .checkpoint import complete_checkpoints, described, load_checkpoint, remove_checkpoints, save_checkpoint
 from .loop import Diverged, Training, train_step
 from .parallel import mean_loss
 from .tasks import TASKS
@@ -106,8 +106,11 @@ class Run:
     # ---------------------------------------------------------------------------------------- beginning, going on
 
     @classmethod
-    def start(cls, folder, settings, overwrite=False):
-        """A new run in `folder`. FileExistsError where there is one already, unless it may be overwritten."""
+    def start(cls, folder, settings, overwrite=False, tokenizer=None, model=None, p=None):
+        """A new run in `folder`. FileExistsError where there is one already, unless it may be overwritten.
+
+        tokenizer, or that and a model with its parameters: what is there already; by default the task makes them
+        """
         folder = Path(folder)
         there = [name for name in (*FILES, "checkpoint") if (folder / name).exists()]
         if there and not overwrite:
@@ -115,8 +118,9 @@ class Run:
                 f"{folder} already holds a run ({', '.join(there)}): --resume {folder} goes on with it, "
                 "--out names another folder, --overwrite begins anew in this one"
             )
-        task = TASKS[settings.task](settings)
-        p = task.model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
+        task = TASKS[settings.task](settings, tokenizer, model)
+        if p is None:
+            p = task.model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
         run = cls(folder, task, Training(p, task.optimizer()))
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         with only_writer(folder / "checkpoint"):  # nobody's run is taken away while it is still going on
@@ -173,8 +177,7 @@ class Run:
     def describe(self):
         """Write config.json, if it is not there."""
         if not (self.folder / "config.json").exists():
-            about = {"model": type(self.model).__name__, "configuration": asdict(self.model), **self.about}
-            write_atomically(self.folder / "config.json", to_json(about))
+            write_atomically(self.folder / "config.json", to_json(described(self.model) | self.about))
 
     def clear(self):
         """Take away the files of an older run; nothing else that may lie in the folder."""
@@ -233,7 +236,7 @@ class Run:
             while training.step < settings.steps:
                 begin = time.perf_counter()
                 pieces, keys = self.batch(training.step)
-                tokens = sum(self.loss.count(*piece) for piece in pieces)
+                tokens = sum(self.task.tokens(piece) for piece in pieces)
                 rate = schedule(training.step)
                 loss = train_step(training, self.loss, pieces, keys, rate, clip=settings.clip, map=map)
                 took = time.perf_counter() - begin

@@ -2,6 +2,8 @@
 
 h      = body(ids)
 logits = token · LN(gelu(W h + b)) + c                      the table is the body's own token embedding
+
+The vocabulary is long and few places are asked: `places` chooses them before anything is multiplied by the table.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from ...convention import fold, registered
-from ...ops import gelu, layer_norm, layer_norm_backward, linear, linear_backward
+from ...ops import (
+    embedding,
+    embedding_backward,
+    gelu,
+    layer_norm,
+    layer_norm_backward,
+    linear,
+    linear_backward,
+)
 from ..initial import affine, norm
 
 
@@ -31,26 +41,49 @@ class MaskedLanguageModel:
             "table": {"bias": np.zeros(self.body.vocab_size, dtype)},  # its weight is the body's
         }
 
-    def forward(self, p, ids, *, types=None, mask=None, key=None):
-        """ids (B, T)   ->   logits (B, T, V) of the token at each place; the rest as the body takes it"""
+    def forward(self, p, ids, *, types=None, mask=None, places=None, key=None):
+        """ids (B, T)   ->   logits (B, T, V) of the token at each place; the rest as the body takes it
+
+        places (N), each from 0 to B·T - 1: logits (N, V) of these alone
+        """
         saved = {}
         h, saved["body"] = self.body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
-        h, saved["transform"] = linear(p["transform"], h)
-        h, saved["gelu"] = gelu(h)
-        h, saved["norm"] = layer_norm(p["norm"], h, eps=self.body.eps)
-        table = p["body"]["token"] | p["table"]
-        logits, saved["table"] = linear(table, h)  # (B,T,V)
+        logits, saved["said"] = token_logits(p, h, places, eps=self.body.eps)
         return logits, saved
 
     def backward(self, dlogits, saved):
-        """dlogits (B, T, V)   ->   g, the gradient of every parameter"""
-        g = {}
-        dh, g_table = linear_backward(dlogits, saved["table"])
-        dh, g["norm"] = layer_norm_backward(dh, saved["norm"])
-        dh = gelu.backward(dh, saved["gelu"])
-        dh, g["transform"] = linear_backward(dh, saved["transform"])
-        g["body"] = self.body.backward(dh, saved["body"])
-        if "token" in g["body"]:
-            g["body"]["token"] = {"weight": g["body"]["token"]["weight"] + g_table["weight"]}  # used twice: add
-        g["table"] = {"bias": g_table["bias"]}
-        return g
+        """dlogits, of the shape of the logits   ->   g, the gradient of every parameter"""
+        dh, dtoken, g = token_logits_backward(dlogits, saved["said"])
+        return g | {"body": with_table(self.body.backward(dh, saved["body"]), dtoken)}
+
+
+def token_logits(p, h, places, *, eps):
+    """h (B, T, D)   ->   logits (B, T, V), or (N, V) of the places"""
+    saved = {"shape": h.shape, "places": None}
+    if places is not None:  # of h a row for each place, as of a table one for each id
+        h, saved["places"] = embedding({"weight": h.reshape(-1, h.shape[-1])}, places)  # (N,D)
+    h, saved["transform"] = linear(p["transform"], h)
+    h, saved["gelu"] = gelu(h)
+    h, saved["norm"] = layer_norm(p["norm"], h, eps=eps)
+    logits, saved["table"] = linear(p["body"]["token"] | p["table"], h)
+    return logits, saved
+
+
+def token_logits_backward(dlogits, saved):
+    """dlogits   ->   dh (B, T, D), what the body's table felt of this use, and g"""
+    g = {}
+    dh, g_table = linear_backward(dlogits, saved["table"])
+    g["table"] = {"bias": g_table["bias"]}
+    dh, g["norm"] = layer_norm_backward(dh, saved["norm"])
+    dh = gelu.backward(dh, saved["gelu"])
+    dh, g["transform"] = linear_backward(dh, saved["transform"])
+    if saved["places"] is not None:
+        dh = embedding_backward(dh, saved["places"])["weight"].reshape(saved["shape"])
+    return dh, g_table["weight"], g
+
+
+def with_table(g_body, dtoken):
+    """The body's gradient, and in it what its table felt as the head's; nothing where it is frozen"""
+    if "token" not in g_body:
+        return g_body
+    return g_body | {"token": {"weight": g_body["token"]["weight"] + dtoken}}  # used twice: add

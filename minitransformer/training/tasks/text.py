@@ -29,7 +29,7 @@ class TextSettings(Settings):
 class TextTask:
     """The text in two, its tokenizer, and a model for it. What was there before (when resuming) is handed in."""
 
-    name = TextSettings.task
+    name, command = TextSettings.task, "train"
     settings_class = TextSettings
     signatures, notes = {}, ()
 
@@ -74,6 +74,10 @@ class TextTask:
         """The pieces of the i-th batch of a step, drawn from the step's key."""
         batch = random_windows(self.learn_ids, self.settings.batch, self.settings.context, fold(key, i))
         return cut(batch, self.settings.pieces)
+
+    def tokens(self, piece):
+        """Those that are told: all that a window has."""
+        return self.loss.count(*piece)
 
     def scores(self, p, map):
         """Beside the loss, nothing."""

@@ -58,7 +58,7 @@ class TranslationSettings(Settings):
 class TranslationTask:
     """Pairs to learn from and pairs held out, a joint tokenizer, and a model with one table for both sides."""
 
-    name = TranslationSettings.task
+    name, command = TranslationSettings.task, "translate train"
     settings_class = TranslationSettings
 
     def __init__(self, settings, tokenizer=None, model=None, data=None):
@@ -78,7 +78,7 @@ class TranslationTask:
         self.loss = translation_loss(self.model, label_smoothing=settings.label_smoothing)
         self.rows = -(-settings.batch // settings.pieces)  # that are side by side: in training, and so in evaluating
         self.held_out = {  # by length, so that little is padding where they stand side by side
-            name: sorted(pairs, key=lambda pair: tokens(self.encode(pair)))
+            name: sorted(pairs, key=lambda pair: length(self.encode(pair)))
             for name, pairs in self.corpus.held_out.items()
         }
         self.validation = [self.collate(piece) for pairs in self.held_out.values() for piece in self.batches(pairs)]
@@ -134,9 +134,13 @@ class TranslationTask:
     def pieces(self, key, i):
         """The pieces of the i-th batch of a step, drawn from the step's key; in each, pairs of similar length."""
         drawn = self.corpus.draw(self.settings.batch, generator(fold(key, i)))
-        pairs = sorted(map(self.encode, drawn), key=tokens)
+        pairs = sorted(map(self.encode, drawn), key=length)
         places = np.array_split(np.arange(len(pairs)), min(self.settings.pieces, len(pairs)))
         return [collate(pairs[place[0] : place[-1] + 1], self.start_id, self.end_id) for place in places]
+
+    def tokens(self, piece):
+        """Those that are told: the targets."""
+        return self.loss.count(*piece)
 
     # ------------------------------------------------------------------------------------------------- how good it is
 
@@ -186,6 +190,6 @@ class TranslationTask:
         return f"translate {folder} {'-- ' if example.startswith('-') else ''}{example}"
 
 
-def tokens(pair):
+def length(pair):
     """The length of an encoded pair, of both sides."""
     return sum(map(len, pair))
