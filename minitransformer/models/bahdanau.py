@@ -16,7 +16,7 @@ import numpy as np
 from ..blocks import StateCache, attentive, bidirectional, cell_of, recurrence
 from ..convention import fold, registered
 from ..ops import dropout, dropout_backward, linear, linear_backward, tanh, tanh_backward
-from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, table, tokens_of, vector
+from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, steps_size, table, tokens_of, vector
 
 
 @registered("model")
@@ -145,3 +145,17 @@ class BahdanauSeq2Seq:
         (y, z, *states), _ = self.writer(p["decoder"], x, memory, *cache.states, mask=tokens)
         cache.move(states, ids.shape[1])
         return linear(p["head"], self.readout(p["readout"], y, z, x)[0][:, -1])[0]
+
+    # ---------------------------------------------------------------- how many numbers a pair of S and T tokens takes
+
+    def attention_size(self, S, T):
+        """What each pair of target and source is compared by, and the weights."""
+        return T * S * (self.d_model + 1)
+
+    def reading_size(self, S):
+        """What all layers of the encoder keep of their steps."""
+        return 2 * self.n_layers * steps_size(self, S)
+
+    def decoding_size(self, S, T):
+        """What decoding remembers: the states, and the memory of both directions, however long the target."""
+        return (STATES[self.cell] + 2 * S) * self.d_model

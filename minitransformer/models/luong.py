@@ -18,7 +18,7 @@ import numpy as np
 from ..blocks import StateCache, cell_of, concat_scores, general_scores, luong_attention, recurrence
 from ..convention import fold, registered
 from ..ops import dot_scores, dropout, dropout_backward, linear, linear_backward
-from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, table, tokens_of, vector
+from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, steps_size, table, tokens_of, vector
 
 SCORES = {"dot": dot_scores, "general": general_scores, "concat": concat_scores}
 
@@ -120,3 +120,17 @@ class LuongSeq2Seq:
         h, _ = luong_attention(p["cross_attention"], x[:, -1:], memory, scores=SCORES[self.score], mask=tokens)
         cache.move(states, ids.shape[1])
         return linear(p["head"], h[:, -1])[0]
+
+    # ---------------------------------------------------------------- how many numbers a pair of S and T tokens takes
+
+    def attention_size(self, S, T):
+        """The weights; of concat, what each pair of target and source is compared by, too."""
+        return T * S * (self.d_model if self.score == "concat" else 1)
+
+    def reading_size(self, S):
+        """What all layers of the encoder keep of their steps."""
+        return self.n_layers * steps_size(self, S)
+
+    def decoding_size(self, S, T):
+        """What decoding remembers: the states, and the memory, however long the target."""
+        return (STATES[self.cell] * self.n_layers + S) * self.d_model

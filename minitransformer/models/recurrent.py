@@ -52,6 +52,11 @@ def cell(rng, name, inner, width, dtype):
     return p
 
 
+def steps_size(model, S):
+    """How many numbers a layer keeps of S steps: what it read, its gates, the states before and after."""
+    return S * (3 + GATES[model.cell] + STATES[model.cell]) * model.d_model
+
+
 def tokens_of(model, source, source_mask):
     """source_mask (B or 1, 1, 1, S), or None   ->   (B, S), as recurrence takes it, or None. ValueError, TypeError."""
     name = type(model).__name__

@@ -19,7 +19,7 @@ import numpy as np
 from ..blocks import StateCache, cell_of, recurrence
 from ..convention import fold, registered
 from ..ops import dropout, dropout_backward, linear, linear_backward, masked_mean, masked_mean_backward
-from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, table, tokens_of
+from .recurrent import STATES, affine, cell, check_sizes, embed, embed_backward, steps_size, table, tokens_of
 
 SUMMARIES = ("last", "mean")
 
@@ -124,3 +124,17 @@ class Seq2Seq:
         (h, *states), _ = self.layers(p["decoder"], h, *cache.states)
         cache.move(states, ids.shape[1])
         return linear(p["head"], h[:, -1])[0]
+
+    # ---------------------------------------------------------------- how many numbers a pair of S and T tokens takes
+
+    def attention_size(self, S, T):
+        """There is no attention."""
+        return 0
+
+    def reading_size(self, S):
+        """What all layers of the encoder keep of their steps."""
+        return self.n_layers * steps_size(self, S)
+
+    def decoding_size(self, S, T):
+        """What decoding remembers: the states, however long the target."""
+        return STATES[self.cell] * self.n_layers * self.d_model
