@@ -20,6 +20,7 @@ COMMANDS = (
     "embed",
     "finetune",
     "attend",
+    "story",
     "gradcheck",
 )
 
