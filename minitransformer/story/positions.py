@@ -14,7 +14,7 @@ from .pictures import COLOURS, figure
 from .sequences import EXAM, SYMBOLS, VOCAB, count, from_the_end, in_order, side_by_side
 
 SIZES = {"n_layers": 2, "n_heads": 4, "d_model": 36, "d_ff": 72, "dropout_rate": 0.0, "shared": False}
-PEAK, SHORTEST, LONGEST = 2e-3, 2, 8
+PEAK, SHORTEST, LONGEST = 4e-3, 2, 8
 SEEDS, SECONDS = 3, 8.0
 TASKS = {"from the end": from_the_end, "sorted": in_order}
 TABLE = 128  # positions, and columns, of the table that is drawn
