@@ -81,7 +81,8 @@ def multiply_add_tile(rows_and_vectors, a, a_row, a_step, b, d, d_row, c, c_row,
             number = in_every_lane(builder.load(builder.gep(a_column, [builder.mul(a_row, INDEX(i))])))
             more += [multiply_add(number, b_vectors[j], sums[i * vectors + j]) for j in range(vectors)]
         next_k = builder.add(k, INDEX(1))
-        builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
+        branch = builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
+        branch.set_metadata("llvm.loop", not_unrolled(builder.module))
         for running, first, following in zip([k, *sums], [INDEX(0), *begin], [next_k, *more], strict=True):
             running.add_incoming(first, before)
             running.add_incoming(following, step)
@@ -96,6 +97,13 @@ def multiply_add_tile(rows_and_vectors, a, a_row, a_step, b, d, d_row, c, c_row,
         return context.get_dummy_value()
 
     return types.void(a, types.intp, types.intp, b, d, types.intp, c, types.intp, types.intp), code
+
+
+def not_unrolled(module):
+    """Metadata of a loop that stays as it is: two steps in one would need more registers than there are."""
+    loop = module.add_metadata([INDEX(len(module.metadata))])  # one of its own, whose first part is to be itself
+    loop.operands = (loop, module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
+    return loop
 
 
 @intrinsic
