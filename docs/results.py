@@ -6,6 +6,8 @@ from pictures import BLUE, GREEN, GREY, ORANGE
 
 from experiments.results import read
 from minitransformer.plots.attention import Attention, Text, draw_attention
+from minitransformer.story import CLAIMS
+from minitransformer.story.pictures import svg as svg_of
 
 COLOURS = (BLUE, ORANGE, GREEN)  # one a seed, or a cluster
 
@@ -19,6 +21,10 @@ def everything():
     yield "sentences.md", sentences_table()
     yield "parity.md", parity_table()
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((sentences,)))
+    for name, claim in CLAIMS.items():
+        found = read(f"story_{name}")
+        yield f"story_{name}.md", table_of_claim(claim, found)
+        yield f"story_{name}.svg", svg_of(claim.draw(found))
 
 
 def table_of_runs(found):
@@ -27,9 +33,19 @@ def table_of_runs(found):
     for run in found["runs"]:
         right = f"{run['right']:,} of {run['held_out']:,}"
         rows.append(f"| {run['seed']} | {right} | {run['steps']:,} | {run['cpu_seconds']:.0f} s |")
+    return "\n".join([*rows, "", f"Time is that of both threads together. {machine_of(found)}.", ""])
+
+
+def machine_of(found):
+    """With what it was measured."""
     machine = found["machine"]
-    on = f"NumPy {machine['numpy']}, {', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}"
-    return "\n".join([*rows, "", f"Time is that of both threads together. {on}.", ""])
+    return f"NumPy {machine['numpy']}, {', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}"
+
+
+def table_of_claim(claim, found):
+    """The claim's own table, and below it what it was measured on."""
+    rows = ["| " + " | ".join(row) + " |" for row in claim.table(found)]
+    return "\n".join([*rows, "", f"{machine_of(found)}.", ""])
 
 
 def parity_table():

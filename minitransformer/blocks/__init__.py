@@ -1,11 +1,13 @@
 """What architectures are made of: attention with its heads, the feed-forward network, layers, and layers of layers."""
 
+from .attentive import attentive
 from .bidirectional import bidirectional
-from .cache import Cache, CrossCache
+from .cache import Cache, CrossCache, StateCache
 from .feed_forward import feed_forward, feed_forward_backward
 from .gated_feed_forward import gated_feed_forward, gated_feed_forward_backward
 from .heads import merge_heads, split_heads
 from .llama_layer import llama_layer, llama_layer_backward, llama_layer_step
+from .luong_attention import luong_attention, luong_attention_backward
 from .multi_head_attention import attend, keys_values, multi_head_attention, multi_head_attention_backward
 from .post_norm_decoder_layer import (
     post_norm_decoder_layer,

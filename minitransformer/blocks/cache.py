@@ -42,3 +42,21 @@ class CrossCache(Cache):
     def reorder(self, rows):
         super().reorder(rows)
         self.memory = tuple(None if part is None else part[rows] for part in self.memory)
+
+
+class StateCache:
+    """A recurrent decoder's: its states, of one size however long the text becomes, and what it looks back on."""
+
+    def __init__(self, states, memory=()):
+        self.states = tuple(states)  # (..., B, H) each, or None for zeros
+        self.memory = tuple(memory)  # (B, ...) each, or None
+        self.length = 0
+
+    def move(self, states, n):
+        """On by n tokens, to these states."""
+        self.states, self.length = tuple(states), self.length + n
+
+    def reorder(self, rows):
+        """Row i goes on from what row rows[i] remembered: beams change places."""
+        self.states = tuple(None if state is None else state[..., rows, :] for state in self.states)
+        self.memory = tuple(None if part is None else part[rows] for part in self.memory)

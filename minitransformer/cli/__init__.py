@@ -21,6 +21,7 @@ COMMANDS = (
     "pretrain",
     "finetune",
     "attend",
+    "story",
     "gradcheck",
 )
 

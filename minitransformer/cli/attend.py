@@ -1,7 +1,7 @@
 """Draw what attends to what in a text: a page to explore (.html), or a picture (.png, .svg).
 
 A GPT-2 attends to the text itself. A Transformer reads it, and answers greedily where no --target is given: the encoder
-attends to the text, the decoder to its answer and to the text.
+attends to the text, the decoder to its answer and to the text. Of a recurrent model, the decoder alone attends.
 """
 
 import sys

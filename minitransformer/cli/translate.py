@@ -1,21 +1,22 @@
-"""Translate with a trained Transformer, or train one: on dates as people write them, or on your own pairs.
+"""Translate with a trained model, or train one: on dates as people write them, or on your own pairs.
 
 minitransformer translate train                                     dates to ISO 8601: nothing is needed
 minitransformer translate train --pairs FILE --tokenizer bpe        lines of source, tab, target
+minitransformer translate train --model lstm --attention bahdanau   as it was done before the Transformer
 minitransformer translate FOLDER "the third of March, 1994"         an answer
 minitransformer translate FOLDER --file FILE --beam 4               a file, line by line
 """
 
-import math
 import sys
+from bisect import bisect_right
 
 from . import printable
 
-HELP = "translate with a Transformer, or train one"
+HELP = "translate with a Transformer or a recurrent model, or train one"
 BACKEND = "cpu"
 OUT = "runs/dates"
 ROWS = 64  # texts translated side by side, at most
-MOST_BYTES = 2**29  # that a batch may take for its attention weights and what decoding remembers
+MOST_BYTES = 2**29  # that a batch may take to be read, and for what decoding remembers
 
 
 def arguments(parser):
@@ -163,24 +164,24 @@ def one_line(text):
 # --------------------------------------------------------------------------------------------------------- the batches
 
 
-def weights_bytes(model, tokens):
-    """What a text's attention takes while a layer of the encoder reads it: scores and weights of every head."""
-    return 2 * 4 * model.n_heads * tokens**2
+def reading_bytes(model, tokens):
+    """What it takes while the encoder reads a text."""
+    return 4 * model.reading_size(tokens)
 
 
 def caches_bytes(model, tokens, width, max_tokens):
-    """What decoding remembers of a text: keys and values of source and answer, for each answer of the beam."""
-    return 4 * model.n_layers * 2 * model.d_model * (tokens + max_tokens) * width
+    """What decoding remembers of a text, for each answer of the beam."""
+    return 4 * model.decoding_size(tokens, max_tokens) * width
 
 
 def check_memory(model, texts, sources, width, max_tokens):
     """ValueError for a text that is too long by itself, and for a beam that is too wide."""
-    most = math.isqrt(MOST_BYTES // weights_bytes(model, 1))
+    most = most_tokens(model, max(map(len, sources)))
     for (where, _), ids in zip(texts, sources, strict=True):
         if len(ids) > most:
             raise ValueError(
-                f"{where} has {len(ids):,} tokens, more than the {most:,} that are read at once: the attention weights "
-                f"grow with their square, here to {gigabytes(weights_bytes(model, len(ids)))}. Cut it into sentences"
+                f"{where} has {len(ids):,} tokens, more than the {most:,} that are read at once: reading all of them "
+                f"takes {gigabytes(reading_bytes(model, len(ids)))}. Cut it into sentences"
             )
     longest = max(map(len, sources))
     needed = caches_bytes(model, longest, width, max_tokens)
@@ -189,6 +190,11 @@ def check_memory(model, texts, sources, width, max_tokens):
             f"answers of up to {max_tokens:,} tokens in a beam of {width:,} take {gigabytes(needed)} for one text, "
             f"more than {gigabytes(MOST_BYTES)}: a narrower --beam or fewer --max-tokens take less"
         )
+
+
+def most_tokens(model, longest):
+    """How many tokens, up to the longest, may be read at once."""
+    return bisect_right(range(longest + 1), MOST_BYTES, key=lambda tokens: reading_bytes(model, tokens)) - 1
 
 
 def gigabytes(count):
@@ -202,7 +208,7 @@ def batches(model, sources, width, max_tokens):
         end, longest = begin, 0
         while end < len(sources) and end - begin < ROWS:
             longest = max(longest, len(sources[end]))
-            row = max(weights_bytes(model, longest), caches_bytes(model, longest, width, max_tokens))
+            row = max(reading_bytes(model, longest), caches_bytes(model, longest, width, max_tokens))
             if end > begin and (end - begin + 1) * row > MOST_BYTES:
                 break
             end += 1

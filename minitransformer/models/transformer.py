@@ -214,6 +214,20 @@ class Transformer:
         """What becomes of the output of a stack: as published, nothing more."""
         return h
 
+    # ---------------------------------------------------------------- how many numbers a pair of S and T tokens takes
+
+    def attention_size(self, S, T):
+        """The attention weights of all layers and heads: both sides to themselves, the target to the source."""
+        return self.n_layers * self.n_heads * (S * S + T * T + T * S)
+
+    def reading_size(self, S):
+        """While a layer of the encoder reads: scores and weights of every head."""
+        return 2 * self.n_heads * S * S
+
+    def decoding_size(self, S, T):
+        """What decoding remembers: keys and values of source and target."""
+        return self.n_layers * 2 * self.d_model * (S + T)
+
 
 @registered("model")
 @dataclass(frozen=True)

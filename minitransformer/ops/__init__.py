@@ -2,6 +2,7 @@
 
 from .adamw import adamw
 from .attention import attention, attention_backward
+from .context import context, context_backward
 from .cross_entropy import counted_targets, cross_entropy, cross_entropy_backward
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward

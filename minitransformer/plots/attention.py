@@ -7,7 +7,8 @@ an attention; where it stands says which attention of which layer it is:
     saved["encoder"][1]["attention"]["attend"]                  encoder.attention, the second layer
     saved["decoder"][0]["cross_attention"]["attend"]            decoder.cross_attention, the first layer
 
-So a model of the convention needs no line of its own.
+Where a decoder looks step by step, what is saved there is a list, a step each. So a model of the convention needs no
+line of its own.
 """
 
 import functools
@@ -24,6 +25,10 @@ import numpy as np
 
 from ..convention import Saved
 
+WEIGHTS = {  # of an operation that attends, from what it saved
+    "attention": lambda q, k, v, bias, weights, *_: weights,
+    "context": lambda weights, v: weights[:, None],  # one head
+}
 VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\2": "⟨start⟩", "\3": "⟨end⟩"}
 MOST_WEIGHTS = 4_000_000  # on a page: some 10 MB
 LARGEST = 45  # inches, the width and height of a picture
@@ -59,8 +64,7 @@ def attention_weights(model, p, *inputs, **static):
     _, saved = model.forward(p, *inputs, **static)
     found = {}
     for path, attend in attends(saved):
-        _, _, _, _, weights, *_ = attend.values  # q, k, v, bias, weights, ...
-        found.setdefault(name_of(path), []).append(weights[0])
+        found.setdefault(name_of(path), []).append(weights_of(attend)[0])
     if not found:
         raise ValueError(f"there is no attention in what {type(model).__name__} saved")
     if not all(np.isfinite(weights).all() for layers in found.values() for weights in layers):
@@ -68,11 +72,18 @@ def attention_weights(model, p, *inputs, **static):
     return {name: np.stack(layers) for name, layers in found.items()}
 
 
+def weights_of(attend):
+    """(B, H, T, S) from what an operation that attends has saved, or from a list of it: one query after another"""
+    if isinstance(attend, list):
+        return np.concatenate([weights_of(step) for step in attend], -2)
+    return WEIGHTS[attend.op](*attend.values)
+
+
 def attends(saved, path=()):
-    """(path, Saved) of every attention in a saved tree, in the order of the layers."""
+    """(path, Saved or a list of them) of every attention in a saved tree, in the order of the layers."""
     if isinstance(saved, dict):
         for name, part in saved.items():
-            if name == "attend" and isinstance(part, Saved):
+            if name == "attend" and isinstance(part, (Saved, list)):
                 yield path, part
             else:
                 yield from attends(part, (*path, name))

@@ -22,12 +22,15 @@ from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
 from minitransformer.models import (
     BERT,
     GPT2,
+    BahdanauSeq2Seq,
     DistilBERT,
     LLaMA,
+    LuongSeq2Seq,
     MaskedLanguageModel,
     PreNormTransformer,
     RoBERTa,
     SentenceEncoder,
+    Seq2Seq,
     SpanFinder,
     TextClassifier,
     TokenClassifier,
@@ -373,6 +376,27 @@ def _(draw, kind):
         for source_mask in (None, draw.padding(4, 7)[..., ::-1]):
             model, args = transformer(draw, kind, shared)
             yield case(model, **args, zero=TRANSFORMER_ZERO, static={"source_mask": source_mask})
+
+
+def seq2seq(draw, kind, **more):
+    """A model whose sizes are all distinct, its parameters away from where they start, and a batch of 4 for it."""
+    model = kind(vocab_size=13, target_vocab_size=11, n_layers=3, d_model=6, **more)
+    p = draw.perturbed(model.init(draw.rng, np.float64))
+    return model, {"p": p, "source": draw.ids(13, 4, 7), "target": draw.ids(11, 4, 5)}
+
+
+@more_of(Seq2Seq, LuongSeq2Seq, BahdanauSeq2Seq)
+def _(draw, kind):
+    settings = {
+        Seq2Seq: [{"summary": "last"}, {"summary": "mean"}],
+        LuongSeq2Seq: [{"score": score} for score in ("dot", "general", "concat")],
+        BahdanauSeq2Seq: [{}],
+    }
+    for cell in GATES:
+        for more in settings[kind]:
+            for source_mask in (None, padded(draw, 4, 7)[:, None, None]):
+                model, args = seq2seq(draw, kind, cell=cell, dropout_rate=0.0, **more)
+                yield case(model, **args, static={"source_mask": source_mask})
 
 
 @more_of(translation_loss)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minitransformer.models import GPT2, PreNormTransformer, Transformer
+from minitransformer.models import GPT2, BahdanauSeq2Seq, LuongSeq2Seq, PreNormTransformer, Transformer
 from minitransformer.tokenizers import CharTokenizer
 from minitransformer.trees import tree_map
 
@@ -15,6 +15,8 @@ MODELS = {
     "GPT2": GPT2(vocab_size=SIZE, context_length=64, n_layers=3, n_heads=2, d_model=8),
     "Transformer": Transformer(vocab_size=SIZE, n_layers=2, n_heads=4, d_model=8, d_ff=12, shared=False),
     "PreNormTransformer": PreNormTransformer(vocab_size=SIZE, n_layers=3, n_heads=2, d_model=8, d_ff=12),
+    "LuongSeq2Seq": LuongSeq2Seq(vocab_size=SIZE, n_layers=2, d_model=8, score="general"),
+    "BahdanauSeq2Seq": BahdanauSeq2Seq(vocab_size=SIZE, d_model=8, cell="lstm"),
 }
 
 

@@ -93,6 +93,27 @@ def test_the_weights_of_a_transformer(name, encoder, decoder, rng):
     assert np.array_equal(found["decoder.attention"].any((0, 1)), np.tri(5, dtype=bool))
 
 
+@pytest.mark.parametrize(
+    ("name", "where"), [("LuongSeq2Seq", "cross_attention"), ("BahdanauSeq2Seq", "decoder.cross_attention")]
+)
+def test_the_weights_of_a_recurrent_model(name, where, rng):
+    """One layer, one head; those of the whole target are those of its beginnings, the last row of each."""
+    model = MODELS[name]
+    p, source, target = parameters(model), rng.integers(SIZE, size=(2, 7)), rng.integers(SIZE, size=(2, 5))
+    mask = (np.arange(7) < 6)[None, None, None]
+    ((found_where, found),) = attention_weights(model, p, source, target, source_mask=mask).items()
+    assert found_where == where and found.shape == (1, 1, 5, 7)
+    assert np.abs(found.sum(-1) - 1).max() < 1e-6 and not found[..., 6].any() and found[..., :6].all()
+    assert np.abs(np.diff(found, axis=2)).max() > 1e-3
+    for T in range(1, 5):
+        (shorter,) = attention_weights(model, p, source, target[:, :T], source_mask=mask).values()
+        np.testing.assert_allclose(shorter[..., -1, :], found[..., T - 1, :], rtol=1e-4, atol=1e-6)
+    (alone,) = attention_weights(model, p, source[:, :6], target).values()
+    np.testing.assert_allclose(alone, found[..., :6], rtol=1e-4, atol=1e-6)
+    (shown,) = in_pair(name=name)
+    assert (shown.queries.title, shown.keys.title) == ("target, as it is written", "source")
+
+
 def test_layers_that_save_nothing_show_theirs_too():
     assert np.array_equal(in_text(recompute=True)[0].weights, in_text()[0].weights)
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from . import paths as gpt_paths
+from .recurrent_paths import RECURRENT_PATHS
 from .transformer_paths import TRANSFORMER_PATHS
 
-PATHS = gpt_paths.PATHS | TRANSFORMER_PATHS
+PATHS = gpt_paths.PATHS | TRANSFORMER_PATHS | RECURRENT_PATHS
 
 MOVED = 1e-6  # far above rounding, far below anything that is really felt
 seeds = st.integers(0, 2**32 - 1)

@@ -1,4 +1,4 @@
-"""GRU as a kernel: at each step one product of matrices, BLAS's, and one pass over the gates, as in lstm.py.
+"""GRU as a kernel: at each step one product of matrices (repeated.py), and one pass over the gates, as in lstm.py.
 
 forward     u = h' Uᵀ           then the gates and h in one pass; the gates stay where a = W x stood
 backward    one pass for du     then dh' = du U + dh z
@@ -9,6 +9,7 @@ import numpy as np
 from ... import ops
 from .compiled import compiled
 from .functions import sigmoid, tanh
+from .repeated import Repeated
 from .steps import Run, bias_of, map_gradient, rows, state, states
 
 
@@ -19,8 +20,9 @@ def gru(p, x, h=None, *, mask=None, reverse=False, truncate=None):
     gates = (rows(run.x) @ p["input"]["weight"].T).reshape(T, B, 3 * H)
     b, d = bias_of(p["input"]), bias_of(p["hidden"])
     u_n, u = np.empty((T, B, H), x.dtype), np.empty((B, 3 * H), x.dtype)
+    product = Repeated(p["hidden"]["weight"].T, B, T)
     for t in range(T):
-        np.matmul(h[t], p["hidden"]["weight"].T, out=u)
+        product(h[t], u)
         forward(gates[t], u, b, d, run.live[t], h[t], h[t + 1], u_n[t])
     return (run.said(h[1:]), h[T].copy()), (p, run, h, gates, u_n, given)
 
@@ -30,9 +32,10 @@ def gru_backward(dy, dh, saved):
     dy, dh = run.felt(dy, u_n), state(dh, h[0])
     du, da_n = np.empty_like(gates), np.empty_like(u_n)
     dh_t, through = np.empty_like(dh), np.empty_like(dh)
+    product = Repeated(p["hidden"]["weight"], len(dh), len(dy))
     for t in range(len(du) - 1, -1, -1):
         backward(dy[t], run.live[t], gates[t], u_n[t], h[t], dh, dh_t, da_n[t], du[t])
-        run.hand_on(dh, np.matmul(du[t], p["hidden"]["weight"], out=through), t)
+        run.hand_on(dh, product(du[t], through), t)
         if run.cuts[t]:
             dh[:] = 0
     run.keep_tokens(du, da_n)

@@ -1,4 +1,4 @@
-"""LSTM as a kernel: at each step one product of matrices, BLAS's, and one pass over the gates while they are near.
+"""LSTM as a kernel: at each step one product of matrices (repeated.py), and one pass over the gates while it is near.
 
 forward     u = h' Uᵀ           then the gates, c and h in one pass; the gates stay where a = W x + b + d stood
 backward    one pass for da     then dh' = da U
@@ -12,6 +12,7 @@ import numpy as np
 from ... import ops
 from .compiled import compiled
 from .functions import sigmoid, tanh
+from .repeated import Repeated
 from .steps import Run, bias_of, map_gradient, rows, state, states
 
 
@@ -23,8 +24,9 @@ def lstm(p, x, h=None, c=None, *, mask=None, reverse=False, truncate=None):
     gates = (rows(run.x) @ p["input"]["weight"].T).reshape(T, B, 4 * H)
     bias = bias_of(p["input"]) + bias_of(p["hidden"])
     tanh_c, u = np.empty((T, B, H), x.dtype), np.empty((B, 4 * H), x.dtype)
+    product = Repeated(p["hidden"]["weight"].T, B, T)
     for t in range(T):
-        np.matmul(h[t], p["hidden"]["weight"].T, out=u)
+        product(h[t], u)
         forward(gates[t], u, bias, run.live[t], c[t], h[t], c[t + 1], h[t + 1], tanh_c[t])
     return (run.said(h[1:]), h[T].copy(), c[T].copy()), (p, run, h, c, gates, tanh_c, given)
 
@@ -33,9 +35,10 @@ def lstm_backward(dy, dh, dc, saved):
     p, run, h, c, gates, tanh_c, given = saved
     dy, dh, dc = run.felt(dy, tanh_c), state(dh, h[0]), state(dc, h[0])
     da, dh_t, through = np.empty_like(gates), np.empty_like(dh), np.empty_like(dh)
+    product = Repeated(p["hidden"]["weight"], len(dh), len(dy))
     for t in range(len(da) - 1, -1, -1):
         backward(dy[t], run.live[t], gates[t], c[t], tanh_c[t], dh, dc, dh_t, da[t])
-        run.hand_on(dh, np.matmul(da[t], p["hidden"]["weight"], out=through), t)
+        run.hand_on(dh, product(da[t], through), t)
         if run.cuts[t]:
             dh[:], dc[:] = 0, 0
     run.keep_tokens(da)

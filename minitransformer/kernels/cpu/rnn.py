@@ -1,4 +1,4 @@
-"""The simple recurrent network as a kernel: at each step one product of matrices, BLAS's, and one pass over the state.
+"""The simple recurrent network as a kernel: at each step one product (repeated.py), and one pass over the state.
 
 forward     u = h' Uᵀ           h = activation(a + u), a = W x of all steps from one product
 backward    one pass for da     then dh' = da U
@@ -10,6 +10,7 @@ from ... import ops
 from ...ops.rnn import check_activation
 from .compiled import compiled
 from .functions import tanh
+from .repeated import Repeated
 from .steps import Run, bias_of, map_gradient, rows, state, states
 
 
@@ -21,8 +22,9 @@ def rnn(p, x, h=None, *, activation=ops.tanh, mask=None, reverse=False, truncate
     a = (rows(run.x) @ p["input"]["weight"].T).reshape(T, B, H)
     bias, u = bias_of(p["input"]) + bias_of(p["hidden"]), np.empty((B, H), x.dtype)
     forward = forward_tanh if activation is ops.tanh else forward_relu
+    product = Repeated(p["hidden"]["weight"].T, B, T)
     for t in range(T):
-        np.matmul(h[t], p["hidden"]["weight"].T, out=u)
+        product(h[t], u)
         forward(a[t], u, bias, run.live[t], h[t], h[t + 1])
     return (run.said(h[1:]), h[T].copy()), (p, run, h, given, activation)
 
@@ -32,9 +34,10 @@ def rnn_backward(dy, dh, saved):
     dy, dh = run.felt(dy, h[1:]), state(dh, h[0])
     da, through = np.empty_like(dy), np.empty_like(dh)
     backward = backward_tanh if activation is ops.tanh else backward_relu
+    product = Repeated(p["hidden"]["weight"], len(dh), len(dy))
     for t in range(len(da) - 1, -1, -1):
         backward(dy[t], run.live[t], h[t + 1], dh, da[t])
-        run.hand_on(dh, np.matmul(da[t], p["hidden"]["weight"], out=through), t)
+        run.hand_on(dh, product(da[t], through), t)
         if run.cuts[t]:
             dh[:] = 0
     g = {"input": map_gradient(p["input"], da, run.x), "hidden": map_gradient(p["hidden"], da, h[:-1])}

@@ -26,6 +26,7 @@ ARM = platform.machine() in ("arm64", "aarch64")
 BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16  # of a register
 FUSED = ARM or bool(FEATURES.get("fma"))  # to multiply and add is one instruction
 ROWS, VECTORS = (12, 2) if ARM or FEATURES.get("avx512f") else (6, 2)  # of 32 registers, or of 16
+LOW_ROWS, LOW_VECTORS = (8, 3) if ARM or FEATURES.get("avx512f") else (4, 3)  # the same for matrices of few rows
 INDEX, LANE = ir.IntType(64), ir.IntType(32)
 
 
@@ -35,16 +36,17 @@ def columns(x):
     return VECTORS * BYTES // x.itemsize
 
 
-@intrinsic
-def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
-    """c = d + a b for a tile; c may be d
+@register_jitable
+def low_columns(x):
+    """And a row of a low one."""
+    return LOW_VECTORS * BYTES // x.itemsize
 
-    a, b, d, c   places in memory (`place`): a_ik is at i a_row + k a_step, d_ij at i d_row + j, c_ij at i c_row + j,
-                 and b is a panel, `columns` numbers for each step, one after another
-    steps        how many k there are; none at all where it is below 1
-    """
+
+def multiply_add_tile(rows_and_vectors, a, a_row, a_step, b, d, d_row, c, c_row, steps):
+    """The signature and the code of a tile of so many rows and registers a row."""
 
     def code(context, builder, signature, args):
+        rows, vectors = rows_and_vectors()
         a, a_row, a_step, b, d, d_row, c, c_row, steps = args
         real = a.type.pointee
         bits = 32 if real == ir.FloatType() else 64
@@ -65,22 +67,22 @@ def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
         def multiply_add(x, y, total):
             return builder.call(fma, [x, y, total]) if FUSED else builder.fadd(builder.fmul(x, y), total)
 
-        tile = [(i, j) for i in range(ROWS) for j in range(VECTORS)]
+        tile = [(i, j) for i in range(rows) for j in range(vectors)]
         begin = [builder.load(at(d, d_row, i, j), align=bits // 8) for i, j in tile]
         before, step, after = builder.block, builder.append_basic_block("step"), builder.append_basic_block("after")
         builder.cbranch(builder.icmp_signed(">", steps, INDEX(0)), step, after)
 
         builder.position_at_end(step)
         k, sums = builder.phi(INDEX), [builder.phi(vector) for _ in tile]
-        b_row = builder.gep(b, [builder.mul(k, INDEX(VECTORS * lanes))])
-        b_vectors = [builder.load(at(b_row, INDEX(0), 0, j), align=bits // 8) for j in range(VECTORS)]
+        b_row = builder.gep(b, [builder.mul(k, INDEX(vectors * lanes))])
+        b_vectors = [builder.load(at(b_row, INDEX(0), 0, j), align=bits // 8) for j in range(vectors)]
         a_column, more = builder.gep(a, [builder.mul(k, a_step)]), []
-        for i in range(ROWS):
+        for i in range(rows):
             number = in_every_lane(builder.load(builder.gep(a_column, [builder.mul(a_row, INDEX(i))])))
-            more += [multiply_add(number, b_vectors[j], sums[i * VECTORS + j]) for j in range(VECTORS)]
+            more += [multiply_add(number, b_vectors[j], sums[i * vectors + j]) for j in range(vectors)]
         next_k = builder.add(k, INDEX(1))
-        again = builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
-        again.set_metadata("llvm.loop", one_step_at_a_time(builder.module))
+        branch = builder.cbranch(builder.icmp_signed("<", next_k, steps), step, after)
+        branch.set_metadata("llvm.loop", not_unrolled(builder.module))
         for running, first, following in zip([k, *sums], [INDEX(0), *begin], [next_k, *more], strict=True):
             running.add_incoming(first, before)
             running.add_incoming(following, step)
@@ -97,12 +99,28 @@ def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
     return types.void(a, types.intp, types.intp, b, d, types.intp, c, types.intp, types.intp), code
 
 
-def one_step_at_a_time(module):
-    """Tells LLVM not to make several steps into one: it then loads too far ahead, and puts sums aside on the stack."""
-    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-    loop = module.add_metadata([disable, disable])
-    loop.operands = (loop, disable)  # a loop's node begins with itself
+def not_unrolled(module):
+    """Metadata of a loop that stays as it is: two steps in one would need more registers than there are."""
+    loop = module.add_metadata([INDEX(len(module.metadata))])  # one of its own, whose first part is to be itself
+    loop.operands = (loop, module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
     return loop
+
+
+@intrinsic
+def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
+    """c = d + a b for a tile; c may be d
+
+    a, b, d, c   places in memory (`place`): a_ik is at i a_row + k a_step, d_ij at i d_row + j, c_ij at i c_row + j,
+                 and b is a panel, `columns` numbers for each step, one after another
+    steps        how many k there are; none at all where it is below 1
+    """
+    return multiply_add_tile(lambda: (ROWS, VECTORS), a, a_row, a_step, b, d, d_row, c, c_row, steps)
+
+
+@intrinsic
+def multiply_low_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
+    """The same with LOW_ROWS rows, and `low_columns` columns."""
+    return multiply_add_tile(lambda: (LOW_ROWS, LOW_VECTORS), a, a_row, a_step, b, d, d_row, c, c_row, steps)
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""The task of saying the same in another way: a Transformer on pairs of texts, or on dates where no pairs are given."""
+"""The task of saying the same in another way, on pairs of texts, or on dates where no pairs are given."""
 
 import functools
 import math
@@ -12,7 +12,6 @@ from ...convention import fold, generator
 from ...data.fingerprint import fingerprint
 from ...data.pairs import END, START, collate, marks
 from ...decoding import decode
-from ...models import Transformer
 from ...tokenizers import TOKENIZERS
 from ..losses import translation_loss
 from ..metrics import OF_SACREBLEU, exact_match, signatures, token_accuracy
@@ -20,6 +19,7 @@ from ..optimizer import AdamW
 from ..schedules import inverse_square_root, warmup_cosine
 from ..settings import Settings, option
 from .corpora import DateCorpus, FileCorpus
+from .translators import check_translator, translator
 
 SCHEDULES = {  # by name, each made from the settings
     "cosine": lambda s: warmup_cosine(peak=s.learning_rate, end=s.final_learning_rate, warmup=s.warmup, steps=s.steps),
@@ -33,9 +33,12 @@ class TranslationSettings(Settings):
     """A small Transformer that reads dates as people write them, where no pairs are given."""
 
     task: ClassVar = "translation"
+    model: str = option("transformer", "transformer, or a recurrent one: lstm, gru, rnn")
+    attention: str = option("none", "of a recurrent model: none, mean, bahdanau, luong (-dot, -general, -concat)")
     layers: int = option(2, "layers of the encoder, and of the decoder", least=1)
     width: int = option(128, "d_model, the width of the model", least=1)
-    inner: int = option(256, "width of the feed-forward networks", least=1)
+    heads: int = option(4, "attention heads a layer, of a Transformer", least=1)
+    inner: int = option(256, "width of the feed-forward networks, of a Transformer", least=1)
     batch: int = option(96, "pairs a batch", least=1)
     steps: int = option(2600, "steps of the optimizer", least=1)
     schedule: str = option("cosine", "cosine, or inverse-square-root, which falls as in Vaswani et al. 2017")
@@ -49,6 +52,7 @@ class TranslationSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        check_translator(self)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"unknown schedule {self.schedule!r}; there are: {', '.join(SCHEDULES)}")
         if self.schedule != "cosine" and self.final_learning_rate:
@@ -67,14 +71,7 @@ class TranslationTask:
         self.data = fingerprint(self.corpus.contents(), self.corpus.size, data)
         self.tokenizer = tokenizer or self.train_tokenizer()
         self.start_id, self.end_id = marks(self.tokenizer)
-        self.model = model or Transformer(
-            vocab_size=self.tokenizer.vocab_size,
-            n_layers=settings.layers,
-            n_heads=settings.heads,
-            d_model=settings.width,
-            d_ff=settings.inner,
-            dropout_rate=settings.dropout,
-        )
+        self.model = model or translator(settings, self.tokenizer.vocab_size)
         self.loss = translation_loss(self.model, label_smoothing=settings.label_smoothing)
         self.rows = -(-settings.batch // settings.pieces)  # that are side by side: in training, and so in evaluating
         self.held_out = {  # by length, so that little is padding where they stand side by side
@@ -112,8 +109,7 @@ class TranslationTask:
 
     def needed(self, S, T):
         """Bytes for the attention weights of pairs of S and T tokens, as many as stand side by side."""
-        attends = S * S + T * T + T * S  # the encoder and the decoder to themselves, the decoder to the encoder
-        return 4 * self.model.n_layers * self.model.n_heads * self.rows * attends
+        return 4 * self.rows * self.model.attention_size(S, T)
 
     def batches(self, pairs):
         return [pairs[i : i + self.rows] for i in range(0, len(pairs), self.rows)]

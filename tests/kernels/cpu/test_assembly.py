@@ -24,7 +24,8 @@ import minitransformer.kernels.cpu as package
 from minitransformer import ops
 from minitransformer.convention import THINGS
 from minitransformer.gradcheck import Draw, draw_cases
-from minitransformer.kernels.cpu.tile import ROWS
+from minitransformer.kernels.cpu.repeated import WORTH_IT, Repeated
+from minitransformer.kernels.cpu.tile import LOW_ROWS, LOW_VECTORS, ROWS
 from minitransformer.kernels.cpu.tile import VECTORS as VECTORS_OF_A_ROW
 from minitransformer.trees import tree_map
 
@@ -38,7 +39,14 @@ ONE_BY_ONE = {  # what does not vectorise, and why not
 OVER_TILES = {  # whose loops are such: what happens in a tile is called
     "attention.forward_heads",
     "attention.backward_heads",
-    *(PRODUCTS := [f"attention_tiles.{name}" for name in ("keys_by_queries", "add_over_keys", "add_over_queries")]),
+    *(
+        PRODUCTS := {  # and how many sums a tile of it has
+            "attention_tiles.keys_by_queries": ROWS * VECTORS_OF_A_ROW,
+            "attention_tiles.add_over_keys": ROWS * VECTORS_OF_A_ROW,
+            "attention_tiles.add_over_queries": ROWS * VECTORS_OF_A_ROW,
+            "repeated.multiply": LOW_ROWS * LOW_VECTORS,
+        }
+    ),
     "philox.draw_kept",
 }
 VECTORS = {  # by processor: the widest registers, arithmetic on them, and the rounding down that exp begins with
@@ -96,6 +104,8 @@ def called():
         one, one, one, one, t=1, learning_rate=0.1, beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=0.1
     )
     ops.global_norm.implementations["cpu"][0]({"a": one})
+    few, wide = np.ones((LOW_ROWS, 3), np.float32), np.ones((3, 100), np.float32)
+    Repeated(wide, LOW_ROWS, WORTH_IT)(few, np.empty((LOW_ROWS, 100), np.float32))
     for name in OVER_TILES:  # loaded from the disk, they have not asked for what they call
         for signature in all_in_float32(COMPILED[name]):
             compile_anew(name, signature)
@@ -185,7 +195,7 @@ def test_the_sums_of_a_product_stay_in_registers(name):
     steps = [block for block in blocks if packed(block, MULTIPLY_ADDS[machine()])]
     assert steps
     for step in steps:
-        assert len(packed(step, MULTIPLY_ADDS[machine()])) == ROWS * VECTORS_OF_A_ROW
+        assert len(packed(step, MULTIPLY_ADDS[machine()])) == PRODUCTS[name]
         assert not [line for line in packed(step, r"\w+") if re.search(STACK[machine()], line)]
 
 

@@ -6,15 +6,17 @@ import pytest
 
 from minitransformer.kernels.cpu import tile
 
-WIDTHS = {"AVX-512": (64, 12), "AVX": (32, 6), "SSE": (16, 6), "NEON": (16, 12)}
+WIDTHS = {"AVX-512": (64, 12, 8), "AVX": (32, 6, 4), "SSE": (16, 6, 4), "NEON": (16, 12, 8)}
+KINDS = {"high": ("multiply_tile", "ROWS", "VECTORS"), "low": ("multiply_low_tile", "LOW_ROWS", "LOW_VECTORS")}
 
 
 @pytest.fixture(params=WIDTHS)
 def registers(request, monkeypatch):
     """Tiles as another processor has them; what its registers do not hold, this one's memory does."""
-    size, rows = WIDTHS[request.param]
+    size, rows, low_rows = WIDTHS[request.param]
     monkeypatch.setattr(tile, "BYTES", size)
     monkeypatch.setattr(tile, "ROWS", rows)
+    monkeypatch.setattr(tile, "LOW_ROWS", low_rows)
 
 
 @pytest.fixture(params=[True, False], ids=["fused", "multiplied, then added"])
@@ -22,9 +24,9 @@ def fused(request, monkeypatch):
     monkeypatch.setattr(tile, "FUSED", request.param and tile.FUSED)
 
 
-def multiply():
+def multiply(kind="high"):
     """Compiled anew: for the tile as it is now."""
-    multiply_tile, place = tile.multiply_tile, tile.place
+    multiply_tile, place = getattr(tile, KINDS[kind][0]), tile.place
 
     def product(a, a_row, a_step, b, d, d_row, c, c_row, steps):
         multiply_tile(place(a, 0), a_row, a_step, place(b, 0), place(d, 0), d_row, place(c, 1), c_row, steps)
@@ -33,9 +35,11 @@ def multiply():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.usefixtures("registers", "fused")
-def test_a_tile_is_what_numpy_says(dtype, rng):
-    rows, width, product = tile.ROWS, tile.VECTORS * tile.BYTES // np.dtype(dtype).itemsize, multiply()
+def test_a_tile_is_what_numpy_says(kind, dtype, rng):
+    rows, vectors = (getattr(tile, name) for name in KINDS[kind][1:])
+    width, product = vectors * tile.BYTES // np.dtype(dtype).itemsize, multiply(kind)
     for steps in (1, 2, 17, 0, -3):
         K = max(steps, 0)
         a, b, d = (rng.normal(size=s).astype(dtype) for s in ((rows, K), (K, width), (rows, width)))
@@ -64,3 +68,5 @@ def test_a_tile_can_be_added_to_itself(rng):
 def test_how_many_columns_there_are():
     columns = numba.njit(lambda x: tile.columns(x))
     assert columns(np.zeros(1, np.float32)) == 2 * columns(np.zeros(1)) == tile.VECTORS * tile.BYTES // 4
+    columns = numba.njit(lambda x: tile.low_columns(x))
+    assert columns(np.zeros(1, np.float32)) == 2 * columns(np.zeros(1)) == tile.LOW_VECTORS * tile.BYTES // 4

@@ -1,0 +1,80 @@
+"""Why recurrence was given up: four claims, each measured on this machine and drawn. In under ten minutes on two cores.
+
+minitransformer story                           all of them
+minitransformer story bottleneck --seeds 5      one of them, with more runs
+"""
+
+HELP = "measure and draw why recurrence gave way to attention"
+OUT = "runs/story"
+
+
+def arguments(parser):
+    from ..story import CLAIMS, bottleneck
+
+    add = parser.add_argument
+    add("claims", nargs="*", metavar="CLAIM", help=f"{', '.join(CLAIMS)} (default: all)")
+    add("--seeds", type=int, metavar="N", help=f"runs of each model (default: {bottleneck.SEEDS})")
+    add(
+        "--seconds", type=float, metavar="X", help="processor time of each run, or of each timing (default: a few each)"
+    )
+    add("--out", metavar="FOLDER", default=OUT, help="where numbers and pictures go (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace what is there")
+
+
+def run(args):
+    import time
+    from inspect import signature
+    from pathlib import Path
+
+    from ..files import to_json, write_atomically
+    from ..story import CLAIMS
+    from ..training.run import machine
+
+    if unknown := [name for name in args.claims if name not in CLAIMS]:
+        raise ValueError(f"unknown claim {unknown[0]!r}; there are: {', '.join(CLAIMS)}")
+    if args.seeds is not None and args.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, not {args.seeds}")
+    if args.seconds is not None and not 0 < args.seconds < float("inf"):
+        raise ValueError(f"--seconds must be a number above 0, not {args.seconds}")
+    folder, claims = Path(args.out), args.claims or list(CLAIMS)
+    there = [path for name in claims for path in (folder / f"{name}.json", folder / f"{name}.svg") if path.exists()]
+    if there and not args.overwrite:
+        raise ValueError(f"{there[0]} is there already: --overwrite replaces it, --out FOLDER writes elsewhere")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in claims:
+        claim, begin = CLAIMS[name], time.perf_counter()
+        print(f"\n{name}: {claim.__doc__.strip().split(chr(10))[0]}\n", flush=True)
+        given = {"seeds": args.seeds, "seconds": args.seconds}
+        taken = {
+            key: value
+            for key, value in given.items()
+            if value is not None and key in signature(claim.measure).parameters
+        }
+        found = claim.measure(**taken, tell=say)
+        found |= {"took": round(time.perf_counter() - begin, 1), "machine": machine()}
+        write_atomically(folder / f"{name}.json", to_json(found))
+        print("\n" + aligned(claim.table(found)))
+        draw(claim, found, folder / f"{name}.svg")
+    print(f"\nnumbers and pictures are in {folder}; docs/story says what they show")
+
+
+def say(text, bar=None):
+    """A line above the bar, where there is one."""
+    print(text, flush=True) if bar is None or bar.disable else bar.write(text)
+
+
+def draw(claim, found, path):
+    from ..files import write_atomically
+    from ..story.pictures import svg
+
+    try:
+        write_atomically(path, svg(claim.draw(found)))
+    except ImportError:
+        print("no picture: it takes matplotlib, which `pip install minitransformer[plot]` brings")
+
+
+def aligned(rows):
+    """The rows of a table of Markdown as text in columns, without the line of dashes."""
+    rows = [row for row in rows if not set("".join(row)) <= set("-:")]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

@@ -1,0 +1,295 @@
+"""What must hold of the recurrent encoder-decoders beyond what holds of everything: padding, decoding, the door."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitransformer.decoding import beam_search, decode
+from minitransformer.models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq
+from minitransformer.trees import leaves, tree_map
+
+from ..arrays import bytes_of, same_bits
+from .test_transformer import (
+    MOVED,
+    V,
+    W,
+    WeightlessToo,
+    close,
+    close_trees,
+    draw_batch,
+    draw_dlogits,
+    draw_p,
+    mask_of,
+    run,
+    seeds,
+    up_to,
+)
+
+SMALL = {"vocab_size": V, "target_vocab_size": W, "d_model": 6, "dropout_rate": 0.2}
+MODELS = {
+    "LSTM, last states": Seq2Seq(**SMALL, n_layers=2),
+    "GRU, mean": Seq2Seq(**SMALL, n_layers=2, cell="gru", summary="mean"),
+    "Luong, dot, RNN": LuongSeq2Seq(**SMALL, n_layers=2, cell="rnn", score="dot"),
+    "Luong, general, GRU": LuongSeq2Seq(**SMALL, n_layers=1, cell="gru", score="general"),
+    "Luong, concat, LSTM": LuongSeq2Seq(**SMALL, n_layers=1, cell="lstm", score="concat"),
+    "Bahdanau, GRU": BahdanauSeq2Seq(**SMALL),
+    "Bahdanau, LSTM": BahdanauSeq2Seq(**SMALL, n_layers=2, cell="lstm"),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+# -------------------------------------------------------------------------------------------------------- padding
+
+
+@every_model
+@given(seed=seeds)
+def test_a_batch_of_unequal_lengths_is_its_rows_one_by_one(model, seed):
+    """Whatever ids stand in the padding behind source and target: no output and no gradient knows of it."""
+    rng = np.random.default_rng(seed)
+    p, (source, real, target, counts) = draw_p(model, rng), draw_batch(rng, least=1)
+    dlogits = draw_dlogits(model, rng, target) * counts[..., None]
+    logits, g = run(model, p, source, target, dlogits, source_mask=mask_of(real))
+    alone = [
+        run(model, p, source[i : i + 1, real[i]], target[i : i + 1, counts[i]], dlogits[i : i + 1, counts[i]])
+        for i in range(len(source))
+    ]
+    for i, (row, _) in enumerate(alone):
+        close(logits[i, counts[i]], row[0])
+    close_trees(g, tree_map(lambda *parts: sum(parts), *(g_row for _, g_row in alone)))
+
+
+@every_model
+@given(seed=seeds)
+def test_what_stands_in_the_padding_is_nothing(model, seed):
+    """Bit for bit, forward and backward, wherever in a source the padding stands."""
+    rng = np.random.default_rng(seed)
+    p, (source, real, target, counts) = draw_p(model, rng), draw_batch(rng, least=1)
+    real = rng.permuted(real, axis=1)
+    dlogits = draw_dlogits(model, rng, target) * counts[..., None]
+    other = np.where(real, source, rng.integers(0, V, source.shape))
+    other_target = np.where(counts, target, rng.integers(0, W, target.shape))
+    logits, g = run(model, p, source, target, dlogits, source_mask=mask_of(real))
+    others, g_other = run(model, p, other, other_target, dlogits, source_mask=mask_of(real))
+    assert np.array_equal(logits[counts], others[counts])
+    assert same_bits(g, g_other)
+
+
+@every_model
+@given(seed=seeds, data=st.data())
+def test_every_token_of_a_source_moves_every_output_of_its_row_and_no_other(model, seed, data):
+    rng = np.random.default_rng(seed)
+    p, (source, real, target, _) = draw_p(model, rng), draw_batch(rng, least=1)
+    row = data.draw(st.integers(0, len(source) - 1), "row")
+    at = data.draw(st.integers(0, real[row].sum() - 1), "position")
+    changed = source.copy()
+    changed[row, at] = (source[row, at] + rng.integers(1, V)) % V
+    before, after = (model.forward(p, ids, target, source_mask=mask_of(real))[0] for ids in (source, changed))
+    moved = np.abs(before - after).max(-1)
+    assert moved[row].min() > MOVED / 1000  # through all states, it has become little
+    assert not np.delete(moved, row, 0).any()
+
+
+@every_model
+def test_the_order_of_a_source_matters(model, rng):
+    p, source, target = draw_p(model, rng), np.arange(5)[None], rng.integers(0, W, (1, 3))
+    before, after = (model.forward(p, ids, target)[0] for ids in (source, source[:, ::-1]))
+    assert np.abs(before - after).max(-1).min() > MOVED
+
+
+@every_model
+def test_no_mask_is_a_mask_of_ones(model, rng):
+    p, source, target = draw_p(model, rng), rng.integers(0, V, (3, 4)), rng.integers(0, W, (3, 5))
+    expected, _ = model.forward(p, source, target)
+    for rows in (1, 3):
+        assert np.array_equal(model.forward(p, source, target, source_mask=np.ones((rows, 1, 1, 4), bool))[0], expected)
+
+
+# ------------------------------------------------------------------------------------------------------- decoding
+
+
+@every_model
+@given(data=st.data())
+def test_steps_of_any_length_are_the_forward(model, data):
+    rng = np.random.default_rng(data.draw(seeds, "seed"))
+    pieces = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5), "pieces")
+    p, (source, real, *_) = draw_p(model, rng), draw_batch(rng, least=1)
+    target, masks = rng.integers(0, W, (len(source), sum(pieces))), (None, mask_of(real), mask_of(real[:1]))
+    mask = data.draw(st.sampled_from(masks), "mask")
+    logits, _ = model.forward(p, source, target, source_mask=mask)
+    caches = model.start(p, source, source_mask=mask, length=sum(pieces))
+    for end, piece in zip(np.cumsum(pieces), pieces):
+        close(model.step(p, target[:, end - piece : end], caches), logits[:, end - 1])
+        assert [cache.length for cache in caches] == [end]
+
+
+@every_model
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("read", [0, 5])
+def test_beams_change_places(model, masked, read, rng):
+    """After a reorder, row i goes on as if it had had the source and the target of row rows[i] from the start."""
+    p, source, target = draw_p(model, rng), rng.integers(0, V, (3, 4)), rng.integers(0, W, (3, 6))
+    mask, rows = mask_of(up_to(np.array([3, 1, 4]), 4)) if masked else None, np.array([2, 0, 2])
+    caches = model.start(p, source, source_mask=mask, length=6)
+    if read:
+        model.step(p, target[:, :read], caches)
+    for cache in caches:
+        cache.reorder(rows)
+    after = np.concatenate([target[rows, :read], target[:, read:]], 1)
+    expected, _ = model.forward(p, source[rows], after, source_mask=mask[rows] if masked else None)
+    close(model.step(p, target[:, read:], caches), expected[:, -1])
+
+
+@every_model
+def test_greedy_and_beam_say_what_the_forward_finds_likeliest(model, rng):
+    """Greedy takes the likeliest token each time; a beam with room for everything finds the likeliest text there is."""
+    p, source, end, T = draw_p(model, rng), rng.integers(0, V, (2, 4)), 0, 3
+    mask = mask_of(up_to(np.array([4, 2]), 4))
+    every = np.stack(np.meshgrid(*[np.arange(W)] * T, indexing="ij"), -1).reshape(-1, T)  # (W^T,T)
+    said = decode(model, p, model.start(p, source, source_mask=mask), [[1], [1]], max_tokens=T, end=None)
+    best = beam_search(
+        model,
+        p,
+        model.start(p, source, source_mask=mask),
+        [[1], [1]],
+        width=W**2,
+        max_tokens=T,
+        end=None,
+        length_penalty=0.0,
+    )
+    for row in range(2):
+        target = np.insert(every[:, :-1], 0, 1, axis=1)
+        logits, _ = model.forward(
+            p, source[[row]].repeat(len(every), 0), target, source_mask=mask[[row]].repeat(len(every), 0)
+        )
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        of_tokens = np.take_along_axis(log_p, every[..., None], -1)[..., 0]
+        top = of_tokens.sum(1).argmax()
+        assert best[row][0].ids.tolist() == every[top].tolist()
+        assert abs(best[row][0].score - of_tokens[top].sum()) < 1e-10
+        (place,) = np.flatnonzero((every == said[row]).all(1))
+        assert np.array_equal(log_p[place].argmax(-1), said[row])
+    assert end == 0
+
+
+@every_model
+def test_decoding_writes_to_nothing_but_its_caches(model, rng):
+    """In the precision of the parameters, from read-only arrays; two decodings do not know of each other."""
+    p, source, target = model.init(rng), rng.integers(0, V, (2, 4)), rng.integers(0, W, (2, 3))
+    mask = mask_of(up_to(np.array([4, 2]), 4))
+    for array in (source, target, mask, *(leaf for _, leaf in leaves(p))):
+        array.flags.writeable = False
+    first, second = (model.start(p, source, source_mask=mask, length=3) for _ in range(2))
+    expected = model.step(p, target, first)
+    assert expected.dtype == np.float32
+    assert np.array_equal(model.step(p, target, second), expected)
+
+
+# ------------------------------------------------------------------------------------------------- its parameters
+
+
+def test_the_published_size():
+    """Sutskever et al., section 3.4: 384 million, of which 64 million are recurrent. (Theirs had no biases.)"""
+    p = Seq2Seq(160_000, target_vocab_size=80_000).init(WeightlessToo())
+    weights = {path: leaf.size for path, leaf in leaves(p) if path.endswith("weight")}
+    assert sum(weights.values()) == 384_000_000
+    assert sum(size for path, size in weights.items() if "coder" in path) == 64_000_000
+
+
+@every_model
+def test_the_same_seed_gives_the_same_parameters_in_either_precision(model):
+    a, b, single = (model.init(np.random.default_rng(3), *dtype) for dtype in ([np.float64], [np.float64], []))
+    assert same_bits(a, b)
+    assert same_bits(tree_map(np.float32, a), single)
+
+
+@every_model
+def test_no_two_parameters_share_memory(model, rng):
+    p = model.init(rng)
+    assert bytes_of(p) == sum(leaf.nbytes for _, leaf in leaves(p))
+
+
+def test_the_gate_of_an_lstm_begins_open(rng):
+    for model in (MODELS["LSTM, last states"], MODELS["Luong, concat, LSTM"]):
+        for layer in (p := model.init(rng))["encoder"] + p["decoder"]:
+            assert layer["input"]["bias"].tolist() == [0] * 6 + [1] * 6 + [0] * 12  # i, f, n, o
+            assert not layer["hidden"]["bias"].any()
+            assert 0.3 < np.abs(layer["hidden"]["weight"]).max() <= 6**-0.5
+
+
+@every_model
+def test_dropout_is_on_with_a_key_and_only_then(model, rng):
+    p, source, target = draw_p(model, rng), rng.integers(0, V, (2, 4)), rng.integers(0, W, (2, 5))
+    key, evaluated = np.random.SeedSequence(1), model.forward(p, source, target)[0]
+    assert np.array_equal(evaluated, model.forward(p, source, target)[0])
+    assert not np.array_equal(evaluated, model.forward(p, source, target, key=key)[0])
+
+
+# -------------------------------------------------------------------------------------------------------- the door
+
+
+@pytest.mark.parametrize(
+    "kind, settings, message",
+    [
+        (Seq2Seq, {"cell": "elman"}, "unknown cell 'elman'; there are: rnn, gru, lstm"),
+        (Seq2Seq, {"summary": "max"}, "unknown summary 'max'; there are: last, mean"),
+        (LuongSeq2Seq, {"score": "cosine"}, "unknown score 'cosine'; there are: dot, general, concat"),
+        (BahdanauSeq2Seq, {"n_layers": 0}, "n_layers must be at least 1, not 0"),
+        (LuongSeq2Seq, {"d_model": 2.5}, "d_model must be at least 1, not 2.5"),
+        (Seq2Seq, {"target_vocab_size": 0}, "target_vocab_size must be at least 1, not 0"),
+    ],
+)
+def test_configurations_that_make_no_sense(kind, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+@every_model
+def test_sources_that_make_no_sense(model, rng):
+    """In training and in decoding alike, before anything is computed."""
+    p, target = draw_p(model, rng), np.zeros((3, 2), int)
+    some = np.ones((3, 1, 1, 4), bool)
+    none = some.copy()
+    none[1] = False
+    for source, mask, error, message in (
+        (
+            np.zeros((3, 0), int),
+            None,
+            ValueError,
+            r"source has shape \(3, 0\), expected \(B, S\) with at least",
+        ),
+        (np.zeros((3, 4), int), none, ValueError, "source 1 of the batch has no token"),
+        (np.zeros((3, 4), int), ~some, ValueError, "source 0 of the batch has no token"),
+        (
+            np.zeros((3, 4), int),
+            some[:2],
+            ValueError,
+            r"mask has shape \(2, 1, 1, 4\), expected \(3 or 1, 1, 1, 4",
+        ),
+        (np.zeros((3, 4), int), some[:, 0, 0], ValueError, r"source_mask has shape \(3, 4\)"),
+        (np.zeros((3, 4), int), some.astype(float), TypeError, "source_mask must be Boolean, not float64"),
+    ):
+        with pytest.raises(error, match=message):
+            model.forward(p, source, target, source_mask=mask)
+        with pytest.raises(error, match=message):
+            model.start(p, source, source_mask=mask)
+
+
+@every_model
+def test_a_target_of_length_zero(model, rng):
+    p = draw_p(model, rng)
+    with pytest.raises(ValueError, match="sequences of length 0"):
+        model.forward(p, np.zeros((3, 2), int), np.zeros((3, 0), int))
+
+
+@every_model
+def test_a_state_of_the_wrong_shape(model, rng):
+    """Decoding that goes on from another model's state, or another batch's, says which part did not fit."""
+    p, source = draw_p(model, rng), rng.integers(0, V, (3, 4))
+    caches = model.start(p, source)
+    caches[0].states = (caches[0].states[0][..., :-1], *caches[0].states[1:])
+    with pytest.raises(ValueError, match=r"has shape .*, expected"):
+        model.step(p, np.zeros((3, 1), int), caches)
+    caches = model.start(p, source)
+    with pytest.raises(ValueError, match=r"has shape .*, expected"):
+        model.step(p, np.zeros((2, 1), int), caches)

@@ -1,0 +1,218 @@
+"""The claims of the story: what is measured is what is said, on runs of a fraction of a second."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minitransformer.cli import main
+from minitransformer.convention import current_backend, use_backend
+from minitransformer.decoding import decode
+from minitransformer.models import Transformer
+from minitransformer.ops import lstm, rnn
+from minitransformer.ops.positions import sinusoid_table
+from minitransformer.story import CLAIMS, bottleneck, gradients, parallel, positions, sequences
+from minitransformer.story.sequences import END, IGNORED, START, VOCAB, count, examples, from_the_end, in_order
+from minitransformer.trees import leaves
+
+TINY = {"n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 8, "dropout_rate": 0.0, "shared": False}
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """What a run chooses in its own process is not chosen here."""
+    before = current_backend()
+    yield
+    use_backend(before)
+
+
+# ------------------------------------------------------------------------------------------------------- sequences
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(from_the_end, lambda row: row[::-1]), (in_order, sorted)])
+def test_what_is_to_be_written(answer, expected, rng):
+    source, mask, target, targets = examples(rng, 50, range(1, 7), answer)
+    lengths = mask[:, 0, 0].sum(1)
+    assert set(lengths) == set(range(1, 7))
+    for row, n, read, written in zip(source, lengths, target, targets):
+        text = list(expected(list(row[:n])))
+        assert read[: n + 1].tolist() == [START, *text]
+        assert written[: n + 1].tolist() == [*text, END] and (written[n + 1 :] == IGNORED).all()
+        assert (row[:n] >= 2).all() and (row[:n] < VOCAB).all()
+
+
+def test_an_answer_is_right_when_greedy_decoding_says_it(rng):
+    """The share by the forward alone is that by decoding; a model that has learnt a little is right now and then."""
+    model = Transformer(VOCAB, **TINY)
+    training = sequences.Training(model.init(rng), sequences.AdamW())
+    loss = sequences.translation_loss(model, label_smoothing=0.0)
+    for _ in range(150):
+        sequences.train_step(training, loss, [examples(rng, 64, [1, 2], in_order)], None, 1e-2, clip=1.0)
+    batch = examples(rng, 200, [2], in_order)
+    source, source_mask, target, targets = batch
+    caches = model.start(training.p, source, source_mask=source_mask, length=8)
+    said = decode(model, training.p, caches, target[:, :1], max_tokens=3, end=END)
+    right = np.mean([np.array_equal(text, row[:2]) for text, row in zip(said, targets)])
+    assert 0.1 < right < 1 and sequences.share_right(model, training.p, batch) == right
+
+
+def test_a_run_takes_its_time_and_says_its_steps():
+    few, more = (
+        sequences.learn(Transformer(VOCAB, **TINY), from_the_end, 1e-3, [2], [2, 3], seconds, 0)
+        for seconds in (0.1, 0.5)
+    )
+    assert more["steps"] > 2 * few["steps"] > 0
+    assert [n for n, _ in few["right"]] == [2, 3]
+    assert few["parameters"] == count(Transformer(VOCAB, **TINY))
+
+
+# ------------------------------------------------------------------------------------------------------ bottleneck
+
+
+@pytest.mark.parametrize("name", bottleneck.MODELS)
+def test_every_model_has_as_many_parameters(name):
+    make = bottleneck.MODELS[name]
+    for parameters in (bottleneck.PARAMETERS, 35_000):
+        assert abs(count(bottleneck.sized(make, parameters)) / parameters - 1) <= 0.05
+
+
+def test_a_size_that_no_width_gives():
+    with pytest.raises(ValueError, match="no width gives a Transformer 1,000 parameters, within 5%"):
+        bottleneck.sized(bottleneck.MODELS["Transformer"], 1000)
+
+
+def test_mean_and_spread():
+    assert bottleneck.spread(np.array([0.5, 0.7])) == "60 ± 14"
+    assert bottleneck.spread(np.array([0.5])) == "50"
+
+
+# ------------------------------------------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize("thing", [rnn, lstm])
+def test_what_is_felt_step_by_step_is_what_is_felt(thing, rng):
+    """The last length is that of what a run over all steps feels of its initial state, and by finite differences so."""
+    x = rng.normal(size=(3, 6, gradients.WIDTH))
+    _, p = gradients.plain(1.0)(rng) if thing is rnn else gradients.gated(lstm)(rng)
+    states = [np.zeros((3, gradients.WIDTH)) for _ in range(2 if thing is lstm else 1)]
+    felt = gradients.through_time(thing, p, x, np.random.default_rng(1))
+    draw = np.random.default_rng(1)
+    dstates = [draw.normal(size=state.shape) for state in states]
+    _, saved = thing(p, x, *states)
+    dx, *dfirst, _ = thing.backward(None, *dstates, saved)
+    _, saved = thing(p, x[:, :1], *states)
+    assert len(felt) == 6 and felt[0] == gradients.length(dstates)
+    _, *last, _ = thing.backward(None, *dstates, thing(p, x[:, 1:], *first_states(thing, p, x))[1])
+    assert np.isclose(felt[-1], gradients.length(last), rtol=1e-12)
+    assert not np.isclose(felt[-1], gradients.length(dfirst), rtol=1e-3)
+
+
+def first_states(thing, p, x):
+    (_, *states), _ = thing(p, x[:, :1])
+    return states
+
+
+def test_gradients_vanish_explode_and_neither():
+    said = []
+    curves = gradients.measure(tell=said.append)["curves"]
+    assert len(said) == len(curves) == 7
+    last = {name: curve[-1] for name, curve in curves.items()}
+    assert last["RNN, small recurrent weights"] < 1e-20 < 1e10 < last["RNN, large recurrent weights"]
+    assert last["LSTM"] < 1e-3 and last["GRU"] < 1e-3
+    for name in ("LSTM, its gate open", "GRU, its gate open", "self-attention"):
+        assert 0.1 < last[name] < 20, name
+
+
+# ------------------------------------------------------------------------------------------------------- positions
+
+
+def test_products_of_positions_are_of_their_distance_alone():
+    """Row 0 with every other row stands for all pairs."""
+    table = sinusoid_table(np.arange(positions.TABLE), positions.TABLE, float)
+    products = table @ table.T
+    for distance in (0, 1, 17):
+        assert np.ptp(np.diagonal(products, distance)) < 1e-10
+    assert products[0, 0] == positions.TABLE / 2 > products[0, 1] > products[0, 5]
+
+
+def test_without_positions_the_order_of_a_source_is_nothing(rng):
+    for kind, moved in ((positions.WithoutPositions, False), (Transformer, True)):
+        model = kind(VOCAB, **TINY)
+        p = model.init(rng, np.float64)
+        source, target = rng.integers(2, VOCAB, (2, 6)), rng.integers(2, VOCAB, (2, 4))
+        before, after = (model.forward(p, ids, target)[0] for ids in (source, source[:, ::-1]))
+        assert (np.abs(before - after).max() > 1e-3) == moved
+        assert moved or np.abs(before - after).max() < 1e-12
+
+
+def test_the_gradient_without_positions(rng):
+    """Of one number of each parameter, by finite differences."""
+    model = positions.WithoutPositions(VOCAB, **TINY)
+    p = model.init(rng, np.float64)
+    args = rng.integers(2, VOCAB, (2, 3)), rng.integers(2, VOCAB, (2, 4))
+    logits, saved = model.forward(p, *args)
+    dlogits = rng.normal(size=logits.shape)
+    g = dict(leaves(model.backward(dlogits, saved)))
+    for path in ("source.weight", "target.weight", "head.weight"):
+        leaf = dict(leaves(p))[path]
+        place = np.unravel_index(np.abs(g[path]).argmax(), leaf.shape)
+        before, step, values = leaf[place], 1e-5, []
+        for sign in (1, -1):
+            leaf[place] = before + sign * step
+            values.append((model.forward(p, *args)[0] * dlogits).sum())
+        leaf[place] = before
+        assert np.isclose((values[0] - values[1]) / (2 * step), g[path][place], rtol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    """Two claims in a fraction of a second: numbers, tables, pictures; and what is there is not lost."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(parallel, "LENGTHS", (4, 8))
+    monkeypatch.setattr(parallel.measure, "__defaults__", (1.0, (4, 8), print))
+    assert main(["story", "gradients", "parallel", "--seconds", "0.01", "--out", "told"]) == 0
+    out = capsys.readouterr().out
+    assert "RNN, small recurrent weights" in out and "products in a row" in out
+    found = json.loads((tmp_path / "told" / "gradients.json").read_text(encoding="utf-8"))
+    assert found["took"] >= 0 and found["machine"]["numpy"] == np.__version__
+    assert (tmp_path / "told" / "parallel.svg").read_bytes().startswith(b"<?xml")
+    assert current_backend() == "reference"
+    assert main(["story", "gradients", "--out", "told"]) == 1
+    error = capsys.readouterr().err
+    assert "gradients.json is there already: --overwrite replaces it" in error and error.count("\n") == 1
+    assert main(["story", "gradients", "--out", "told", "--overwrite"]) == 0
+
+
+def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
+    """The claims whose models learn, in processes of their own."""
+    monkeypatch.chdir(tmp_path)
+    kept = {"Luong, dot": bottleneck.MODELS["Luong, dot"], "last state": bottleneck.MODELS["last state"]}
+    monkeypatch.setattr(bottleneck, "MODELS", kept)
+    assert main(["story", "bottleneck", "--seconds", "0.05", "--seeds", "1", "--out", "told"]) == 0
+    found = json.loads((tmp_path / "told" / "bottleneck.json").read_text(encoding="utf-8"))
+    assert [run["model"] for run in found["runs"]] == list(kept)
+    assert all(run["steps"] >= 1 and len(run["right"]) == 21 for run in found["runs"])
+    assert "Luong, dot" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["attention"], "unknown claim 'attention'; there are: gradients, bottleneck, parallel, positions"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
+        (["--seconds", "0"], "--seconds must be a number above 0, not 0.0"),
+        (["--seconds", "nan"], "--seconds must be a number above 0, not nan"),
+    ],
+)
+def test_what_it_refuses(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["story", *words]) == 1
+    assert capsys.readouterr().err == f"minitransformer story: {message}\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_claim_can_be_measured_drawn_and_tabled(claim):
+    assert claim.__doc__ and callable(claim.measure) and callable(claim.draw) and callable(claim.table)
