@@ -1,4 +1,4 @@
-"""ULMFiT's classifier (Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3).
+"""The classifier of ULMFiT (Howard & Ruder 2018, "Universal Language Model Fine-tuning", section 3.3).
 
 h      = body(ids)                          a language model's hidden states, one a token
 pooled = [h_last, max over h, mean of h]    "concat pooling": a text is classified by a word or two that stand anywhere

@@ -1,4 +1,4 @@
-"""Dropout that is the same all along an axis, "locked" (Gal & Ghahramani 2016; Merity, Keskar & Socher 2018, section 4).
+"""Dropout that is the same all along an axis, "locked" (Gal & Ghahramani 2016; Merity et al. 2018, section 4).
 
     forward     y = x m / (1 - rate)        m is drawn once for all places of that axis
 

@@ -175,7 +175,7 @@ def tiny_elmo(draw):
 @cases_of(ELMo)
 def _(draw):
     model, p, characters, mask = tiny_elmo(draw)
-    yield case(model, p=p, characters=characters, effort=(2, 1), static={"mask": mask, "key": draw.key()})
+    yield case(model, p=p, characters=characters, effort=(1, 1), static={"mask": mask, "key": draw.key()})
 
 
 @cases_of(both_ways_loss)
