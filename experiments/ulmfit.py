@@ -36,14 +36,14 @@ from .words import Vocabulary, docstrings, words
 
 MODULES = ("asyncio", "email", "http", "importlib", "logging", "mailbox", "multiprocessing", "tkinter", "turtle")
 MODULES += ("unittest", "urllib", "xml")
-LABELLED, EXAM, SHORTEST, LONGEST = 10, 30, 8, 80  # of each module, and how long its docstrings are, in words
-VOCABULARY = {"least": 3, "size": 4000}
-SIZE = {"n_layers": 2, "d_model": 64, "d_hidden": 96}
+LABELLED, EXAM, SHORTEST, LONGEST = 10, 30, 8, 50  # of each module, and how long its docstrings are, in words
+VOCABULARY = {"least": 3, "size": 3000}
+SIZE = {"n_layers": 2, "d_model": 48, "d_hidden": 64}
 RATES = {"word_rate": 0.05, "input_rate": 0.1, "hidden_rate": 0.1, "output_rate": 0.1, "weight_rate": 0.1}
-PRETRAINING = {"epochs": 6, "rate": 20.0, "rows": 32, "length": 64, "clip": 0.25, "patience": 2, "see_every": 45}
-TUNING = {"epochs": 4, "rate": 4e-3, "rows": 16, "length": 64, "clip": 0.25}
-CLASSIFYING = {"epochs": (5, 5, 5, 15), "rate": 1e-2, "batch": 24, "clip": 1.0}  # of each stage, from the top down
-FROM_NOTHING = {"epochs": (40,), "rate": 5e-3, "batch": 24, "clip": 1.0}
+PRETRAINING = {"epochs": 4, "rate": 20.0, "rows": 32, "length": 64, "clip": 0.25, "patience": 2, "see_every": 45}
+TUNING = {"epochs": 3, "rate": 4e-3, "rows": 16, "length": 64, "clip": 0.25}
+CLASSIFYING = {"epochs": (3, 3, 3, 9), "rate": 1e-2, "batch": 30, "clip": 1.0}  # of each stage, from the top down
+FROM_NOTHING = {"epochs": (30,), "rate": 5e-3, "batch": 30, "clip": 1.0}
 CLASSIFIER_RATES = {"word_rate": 0.1, "input_rate": 0.2, "hidden_rate": 0.2, "output_rate": 0.0, "weight_rate": 0.2}
 ADAM = {"betas": (0.7, 0.99), "weight_decay": 0.01}  # as the paper has it
 DECAY = 1 / 2.6  # of the rate from layer to layer, downwards, as the paper has it
