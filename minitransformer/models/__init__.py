@@ -1,8 +1,10 @@
 """One file per architecture, named after it; and in `heads`, what is asked of a body."""
 
+from .awd_lstm import AWDLSTM
 from .bahdanau import BahdanauSeq2Seq
 from .bert import BERT
 from .distilbert import DistilBERT
+from .elmo import ELMo
 from .gpt2 import GPT2
 from .heads import MaskedLanguageModel, PreTraining, SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
 from .llama import LLaMA
@@ -10,11 +12,14 @@ from .luong import LuongSeq2Seq
 from .roberta import RoBERTa
 from .seq2seq import Seq2Seq
 from .transformer import PreNormTransformer, Transformer
+from .ulmfit import ULMFiT
 
 __all__ = [
+    "AWDLSTM",
     "BERT",
     "BahdanauSeq2Seq",
     "DistilBERT",
+    "ELMo",
     "GPT2",
     "LLaMA",
     "LuongSeq2Seq",
@@ -28,4 +33,5 @@ __all__ = [
     "TextClassifier",
     "TokenClassifier",
     "Transformer",
+    "ULMFiT",
 ]

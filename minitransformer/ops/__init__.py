@@ -3,6 +3,7 @@
 from .adamw import adamw
 from .attention import attention, attention_backward
 from .context import context, context_backward
+from .conv1d import conv1d, conv1d_backward
 from .cross_entropy import counted_targets, cross_entropy, cross_entropy_backward
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
@@ -13,7 +14,9 @@ from .gru import gru, gru_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_backward
+from .locked_dropout import locked_dropout, locked_dropout_backward
 from .lstm import lstm, lstm_backward
+from .masked_max import masked_max, masked_max_backward
 from .masked_mean import masked_mean, masked_mean_backward
 from .positions import (
     learned_positions,

@@ -38,3 +38,19 @@ def inverse_square_root(*, peak, warmup):
 def published_peak(*, d_model, warmup):
     """(d_model · warmup)^-½, the highest rate of Vaswani et al. 2017, equation 3."""
     return (d_model * max(warmup, 1)) ** -0.5
+
+
+def slanted_triangular(*, peak, steps, cut=0.1, ratio=32):
+    """Steeply up to the peak, in a share `cut` of the steps, and slowly down again, from and to peak / ratio.
+
+    Howard & Ruder 2018, equation 3, in which t is the step, counted from 0.
+    """
+    top = int(steps * cut)
+    if top < 1:
+        raise ValueError(f"of {steps} steps, a share of {cut} is none: there is no way up to the peak")
+
+    def rate(step):
+        share = step / top if step < top else 1 - (step - top) / (top * (1 / cut - 1))
+        return peak * (1 + max(share, 0.0) * (ratio - 1)) / ratio
+
+    return rate

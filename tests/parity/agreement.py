@@ -12,7 +12,7 @@ import torch
 from minitransformer.gradcheck.check import Run
 from minitransformer.trees import leaves, tree_map
 
-from . import bert, blocks, models, operations, recurrent, seq2seq  # noqa: F401  they register their twins
+from . import bert, blocks, models, operations, recurrent, seq2seq, transfer  # noqa: F401  they register their twins
 from .twins import twin
 
 BAR = 1e-9

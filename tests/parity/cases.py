@@ -9,6 +9,7 @@ from minitransformer import gradcheck, ops
 from minitransformer.blocks import (
     bidirectional,
     feed_forward,
+    highway,
     multi_head_attention,
     post_norm_decoder_layer,
     post_norm_layer,
@@ -20,10 +21,12 @@ from minitransformer.blocks import (
 )
 from minitransformer.gradcheck.cases import KEY_BIAS, Case, case
 from minitransformer.models import (
+    AWDLSTM,
     BERT,
     GPT2,
     BahdanauSeq2Seq,
     DistilBERT,
+    ELMo,
     LLaMA,
     LuongSeq2Seq,
     MaskedLanguageModel,
@@ -35,6 +38,7 @@ from minitransformer.models import (
     TextClassifier,
     TokenClassifier,
     Transformer,
+    ULMFiT,
 )
 from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
 
@@ -131,6 +135,15 @@ def padded(draw, B, T, side="right"):
     """(B, T), True = a token is there: of every row but the first some are missing at one end."""
     there = np.arange(T) < np.r_[T, draw.rng.integers(1, T + 1, B - 1)][:, None]
     return there if side == "right" else there[:, ::-1]
+
+
+@more_of(ops.conv1d)
+def _(draw, conv1d):
+    B, T, D, E, K = draw.sizes(5)
+    for padding in ((0, 0), (K - 1, 0), (1, 2)):
+        yield case(
+            conv1d, p={"weight": draw(E, D, K), "bias": draw(E)}, x=draw(B, T + K, D), static={"padding": padding}
+        )
 
 
 @more_of(ops.rnn, ops.gru, ops.lstm)
@@ -299,6 +312,13 @@ def _(draw, combinator):
         yield case(combinator(layer), p=p, **args, zero=zero, static=static)
 
 
+@more_of(highway)
+def _(draw, highway):
+    B, T, D = draw.sizes(3, least=3)
+    p = {"transform": draw.linear(D, D), "gate": draw.linear(D, D)}
+    yield case(highway, p=p, x=draw(B, T, D), static={"activation": ops.relu})
+
+
 # ---------------------------------------------------------------------------------------------- models and losses
 
 
@@ -460,3 +480,32 @@ def _(draw, _):
             zero += ("p.ends.bias", "p.body.layers.2.norm2.bias")
         batch = {"types": types, "mask": mask, "targets": targets}
         yield case(label_loss(model), **args, **batch, zero=zero)
+
+
+@more_of(AWDLSTM)
+def _(draw, _):
+    """The defaults' rates and no key: evaluation. Then three layers with all dropout that there is."""
+    for n_layers, key in ((1, None), (3, draw.key())):
+        model = AWDLSTM(vocab_size=13, n_layers=n_layers, d_model=5, d_hidden=7)
+        p = draw.perturbed(model.init(draw.rng, np.float64))
+        states = dict.fromkeys(f"{name}{i}" for i in range(n_layers) for name in "hc")
+        yield case(model, p=p, ids=draw.ids(13, 4, 6), **states, static={"key": key})
+
+
+@more_of(ULMFiT)
+def _(draw, _):
+    for key in (None, draw.key()):
+        model = ULMFiT(AWDLSTM(vocab_size=13, n_layers=2, d_model=5, d_hidden=7), n_classes=3)
+        static = {"mask": padded(draw, 4, 6)[:, None, None], "key": key}
+        yield case(model, p=draw.perturbed(model.init(draw.rng, np.float64)), ids=draw.ids(13, 4, 6), static=static)
+
+
+@more_of(ELMo)
+def _(draw, _):
+    """With ReLU, as published: also where words are shorter than a filter is wide."""
+    filters = ((1, 3), (2, 4), (5, 2))
+    for key in (None, draw.key()):
+        model = ELMo(n_characters=11, vocab_size=13, d_character=5, filters=filters, n_highway=2, d_model=6)
+        p, there = draw.perturbed(model.init(draw.rng, np.float64)), np.arange(7) < draw.ids(8, 4, 6)[..., None]
+        there[:, 0, 0] = True
+        yield case(model, p=p, characters=draw.ids(11, 4, 6, 7), static={"mask": there, "key": key})

@@ -4,6 +4,6 @@ A thing without a case fails the checks. Sizes are drawn unequal to each other, 
 norms have random γ and β, dropout is on, ids repeat, masks leave some row with nothing: bugs hide where they do not.
 """
 
-from . import blocks, decoders, encoders, operations, recurrent, seq2seq, transformers
+from . import blocks, decoders, encoders, operations, recurrent, seq2seq, transfer, transformers
 from .blocks import KEY_BIAS
 from .case import CASES, Case, Draw, case, cases_of, checkable, draw_cases

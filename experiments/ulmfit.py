@@ -1,0 +1,236 @@
+"""Which module does a docstring belong to? Ten labelled examples of each of twelve, and a language model's knowledge.
+
+The three steps of ULMFiT (Howard & Ruder 2018, section 3): a language model learns from plain text, here the language
+reference and the docstrings of all other modules; goes on with the texts of the task, without labels; and becomes a
+classifier, thawed layer by layer from the top. Beside it, the same classifier begins from nothing, and one without the
+second step; and there is what mere counts of words would say.
+
+The first step is done once, as its authors did. All else follows from the seed: which examples are labelled and which
+are held out, what is drawn anew, the order of the examples, dropout.
+"""
+
+from functools import cache
+
+import numpy as np
+from tqdm import tqdm
+
+from minitransformer import use_backend
+from minitransformer.convention import fold, generator
+from minitransformer.data.streams import pieces, streams
+from minitransformer.data.text import hold_out, python_reference
+from minitransformer.finetuning.freezing import frozen
+from minitransformer.finetuning.layer_decay import layer_decay
+from minitransformer.models import AWDLSTM, ULMFiT
+from minitransformer.threads import workers
+from minitransformer.training.averaged_sgd import AveragedSGD
+from minitransformer.training.clipping import clipping_factor
+from minitransformer.training.language_model_losses import carried_next_token_loss
+from minitransformer.training.loop import Training, train_step
+from minitransformer.training.losses import label_loss
+from minitransformer.training.optimizer import AdamW
+from minitransformer.training.schedules import slanted_triangular
+from minitransformer.trees import tree_map
+
+from .results import measure
+from .words import Vocabulary, docstrings, words
+
+MODULES = ("asyncio", "email", "http", "importlib", "logging", "mailbox", "multiprocessing", "tkinter", "turtle")
+MODULES += ("unittest", "urllib", "xml")
+LABELLED, EXAM, SHORTEST, LONGEST = 10, 30, 8, 50  # of each module, and how long its docstrings are, in words
+VOCABULARY = {"least": 3, "size": 3000}
+SIZE = {"n_layers": 2, "d_model": 48, "d_hidden": 64}
+RATES = {"word_rate": 0.05, "input_rate": 0.1, "hidden_rate": 0.1, "output_rate": 0.1, "weight_rate": 0.1}
+PRETRAINING = {"epochs": 4, "rate": 20.0, "rows": 32, "length": 64, "clip": 0.25, "patience": 2, "see_every": 45}
+TUNING = {"epochs": 3, "rate": 4e-3, "rows": 16, "length": 64, "clip": 0.25}
+CLASSIFYING = {"epochs": (3, 3, 3, 9), "rate": 1e-2, "batch": 30, "clip": 1.0}  # of each stage, from the top down
+FROM_NOTHING = {"epochs": (30,), "rate": 5e-3, "batch": 30, "clip": 1.0}
+CLASSIFIER_RATES = {"word_rate": 0.1, "input_rate": 0.2, "hidden_rate": 0.2, "output_rate": 0.0, "weight_rate": 0.2}
+ADAM = {"betas": (0.7, 0.99), "weight_decay": 0.01}  # as the paper has it
+DECAY = 1 / 2.6  # of the rate from layer to layer, downwards, as the paper has it
+SETTINGS = {"modules": MODULES, "labelled": LABELLED, "exam": EXAM, "words": (SHORTEST, LONGEST)}
+SETTINGS |= {"vocabulary": VOCABULARY, "model": SIZE | RATES, "pretraining": PRETRAINING, "tuning": TUNING}
+SETTINGS |= {"classifying": CLASSIFYING, "from_nothing": FROM_NOTHING, "classifier": CLASSIFIER_RATES}
+SETTINGS |= {"optimizer": ADAM, "decay": DECAY}
+SPLIT, INIT, CUTS, DROPOUT, ORDER = range(5)  # what the keys folded from the seed are for
+
+
+def key_of(seed, *numbers):
+    key = np.random.SeedSequence(seed)
+    for number in numbers:
+        key = fold(key, number)
+    return key
+
+
+# ------------------------------------------------------------------------------------------------------------ the data
+
+
+def general_texts():
+    """Texts, as words, that have nothing to do with the task's modules: what step one learns from"""
+    paragraphs = [words(paragraph) for paragraph in python_reference().split("\n\n")]
+    return paragraphs + [words(text) for module, text in docstrings() if module not in MODULES]
+
+
+def split(seed):
+    """The task's texts as words: labelled [(text, class)], those without labels, exam [(text, class)]"""
+    of_module = {module: [] for module in MODULES}
+    for module, text in docstrings():
+        if module in of_module and len(text := words(text)) >= SHORTEST:
+            of_module[module].append(text[:LONGEST])
+    rng, labelled, plain, exam = generator(key_of(seed, SPLIT)), [], [], []
+    for label, texts in enumerate(of_module.values()):
+        texts = [texts[i] for i in rng.permutation(len(texts))]
+        exam += [(text, label) for text in texts[:EXAM]]
+        labelled += [(text, label) for text in texts[EXAM : EXAM + LABELLED]]
+        plain += texts[EXAM:]
+    return labelled, plain, exam
+
+
+def batch_of(examples):
+    """[(ids, class), ...]   ->   ids, types, mask, targets, as `label_loss` takes them"""
+    lengths = np.array([[len(ids)] for ids, _ in examples])
+    there = np.arange(lengths.max()) < lengths
+    ids = np.zeros(there.shape, np.int64)
+    ids[there] = np.concatenate([ids for ids, _ in examples])
+    return ids, None, there[:, None, None], np.array([label for _, label in examples])
+
+
+# ------------------------------------------------------------------------------------------------------- language model
+
+
+def read(model, p, optimizer, ids, seed, about, rate, after=lambda step: None):
+    """So many epochs through one long text, the state carried from piece to piece; rate(step)   ->   steps done"""
+    loss, rows, step = carried_next_token_loss(model), streams(ids, about["rows"]), 0
+    for epoch in range(about["epochs"]):
+        states = ()
+        cut = pieces(rows, about["length"], generator(key_of(seed, CUTS, epoch)))
+        for ids, targets in tqdm(cut, desc=f"epoch {epoch + 1}", unit="step", leave=False, disable=None):
+            (_, *states), saved = loss(p, ids, targets, *states, key=key_of(seed, DROPOUT, step))
+            *_, g = loss.backward(1.0, *[None] * len(states), saved)  # the state is a constant to the next piece
+            factor, _ = clipping_factor(g, about["clip"])
+            optimizer.step(p, g, rate(step) * ids.shape[1] / about["length"], factor)  # a short piece counts less
+            step += 1
+            after(step)
+    return step
+
+
+def loss_of(model, p, ids):
+    """The mean loss over a text, read as one"""
+    loss, states, sums, n = carried_next_token_loss(model), (), 0.0, 0
+    for piece, targets in pieces(streams(ids, 8), 128):
+        (value, *states), _ = loss(p, piece, targets, *states)
+        sums, n = sums + targets.size * float(value), n + targets.size
+    return sums / n
+
+
+@cache
+def pretrained():
+    """Step one   ->   vocabulary, parameters, what was found"""
+    texts = general_texts()
+    vocabulary = Vocabulary.of(texts, **VOCABULARY)
+    ids = np.concatenate([vocabulary.encode(text) for text in texts])
+    ids, held_out = hold_out(ids, 0.03)
+    model, about = AWDLSTM(len(vocabulary), **SIZE, **RATES), PRETRAINING
+    p, optimizer = model.init(generator(key_of(0, INIT))), AveragedSGD(patience=about["patience"])
+    curve = []
+
+    def after(step):
+        if step % about["see_every"] == 0:
+            plain, averaged = (loss_of(model, each, held_out) for each in (p, optimizer.averaged(p)))
+            curve.append((step, round(float(np.exp(plain)), 1), round(float(np.exp(averaged)), 1)))
+            optimizer.see(plain)
+
+    steps = read(model, p, optimizer, ids, 0, about, lambda step: about["rate"] * min(1.0, (step + 1) / 10), after)
+    return vocabulary, optimizer.averaged(p), {"words": len(ids), "steps": steps, "curve": curve}
+
+
+def with_new_words(p, n):
+    """The table with n more rows, each the mean of those it has (Howard & Ruder's program does the same)"""
+    table = p["token"]["weight"]
+    return {**p, "token": {"weight": np.concatenate([table, np.repeat(table.mean(0, keepdims=True), n, 0)])}}
+
+
+def tuned(model, p, ids, seed):
+    """Step two: the language model goes on with the task's texts, its lower layers slower"""
+    about, rows = TUNING, streams(ids, TUNING["rows"])
+    steps = about["epochs"] * (rows.shape[1] // about["length"] + 1)
+    rate = slanted_triangular(peak=about["rate"], steps=steps)
+    optimizer = AdamW(**ADAM, rate_factor=layer_decay(model, DECAY))
+    read(model, p, optimizer, ids, seed, about, rate)
+    return p
+
+
+# ----------------------------------------------------------------------------------------------------------- classifier
+
+
+def classifier(n_words, body, seed):
+    """A model and its parameters: the head drawn anew, the body as given, or drawn anew as well"""
+    model = ULMFiT(AWDLSTM(n_words, **SIZE, **CLASSIFIER_RATES), n_classes=len(MODULES))
+    p = model.init(generator(key_of(seed, INIT)))
+    return model, p if body is None else p | {"body": tree_map(np.copy, body)}
+
+
+def learn_classes(model, p, labelled, exam, seed, about, decay, map):
+    """Step three: epoch after epoch, with fewer frozen parts in every stage   ->   curve of (step, right)"""
+    n = about["batch"]
+    steps = sum(about["epochs"]) * -(-len(labelled) // n)
+    training = Training(p, AdamW(**ADAM, rate_factor=layer_decay(model, decay)))
+    rate, curve, epoch = slanted_triangular(peak=about["rate"], steps=steps), [], 0
+    parts = ["token", *(f"layers.{i}" for i in range(model.body.n_layers))]  # from the bottom up
+    for stage, epochs in enumerate(about["epochs"], 1):
+        thawed = frozen(model, p, parts[: len(about["epochs"]) - stage])
+        for _ in range(epochs):
+            order = generator(key_of(seed, ORDER, epoch)).permutation(len(labelled))
+            for begin in range(0, len(order), n):
+                rows = batch_of([labelled[i] for i in order[begin : begin + n]])
+                keys = [key_of(seed, DROPOUT, training.step)]
+                loss = label_loss(thawed)
+                train_step(training, loss, [rows], keys, rate(training.step), clip=about["clip"], map=map)
+            epoch += 1
+        curve.append((training.step, right(model, p, exam)))
+    return curve
+
+
+def right(model, p, exam):
+    """How many of the exam's texts are given to their module"""
+    ids, _, mask, labels = batch_of(exam)
+    return int((model.forward(p, ids, mask=mask)[0].argmax(-1) == labels).sum())
+
+
+def right_by_counts(labelled, exam, n_words):
+    """The same of naive Bayes: P(class | text) ∝ Π P(word | class), words counted, each once more than it was there"""
+    counts = np.ones((len(MODULES), n_words))
+    for ids, label in labelled:
+        np.add.at(counts[label], ids, 1)
+    chances = np.log(counts / counts.sum(1, keepdims=True))
+    return sum(int(chances[:, ids].sum(1).argmax() == label) for ids, label in exam)
+
+
+def learn(seed, threads=1):
+    """One run: the three steps, and what they are held to."""
+    use_backend("cpu")
+    labelled, plain, exam = split(seed)
+    with workers(threads) as map:
+        known, p, about = pretrained()
+        vocabulary = known.widened(plain, VOCABULARY["least"])
+        n, encode = len(vocabulary), vocabulary.encode
+        p = with_new_words(p, n - len(known))
+        model, read_on = AWDLSTM(n, **SIZE, **RATES), np.concatenate([encode(text) for text in plain])
+        asked = np.concatenate([encode(text) for text, _ in exam])
+        labelled, exam = ([(encode(text), label) for text, label in part] for part in (labelled, exam))
+        before = loss_of(model, p, asked)
+        after = tuned(model, tree_map(np.copy, p), read_on, seed)
+        found = {"perplexity": [round(float(np.exp(each)), 1) for each in (before, loss_of(model, after, asked))]}
+        ways = {
+            "from nothing": (None, FROM_NOTHING, 1.0),
+            "without step two": (p, CLASSIFYING, DECAY),
+            "ULMFiT": (after, CLASSIFYING, DECAY),
+        }
+        for name, (body, how, decay) in ways.items():
+            found[name] = learn_classes(*classifier(n, body, seed), labelled, exam, seed, how, decay, map)
+    found["counts of words"] = right_by_counts(labelled, exam, n)
+    right = found["ULMFiT"][-1][1]
+    return {"right": right, "held_out": len(exam), "steps": about["steps"], "pretraining": about} | found
+
+
+if __name__ == "__main__":
+    measure("ulmfit", learn, SETTINGS)
