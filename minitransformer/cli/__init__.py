@@ -21,6 +21,7 @@ COMMANDS = (
     "finetune",
     "attend",
     "gradcheck",
+    "doctor",
 )
 
 
