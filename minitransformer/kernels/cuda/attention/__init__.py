@@ -2,9 +2,9 @@
 
     naive             one thread a row
     tiled             keys and values shared by a block
-    flash             one walk over the keys, under a softmax that runs along
-    flash_registers   tiles of registers, and warps that add without memory
-    tensor_cores      bf16 products of 16 × 16 × 8 numbers in one instruction, copies that run beside them
+    flash             one walk over the keys under a running softmax
+    flash_registers   tiles of registers, sums across a warp
+    tensor_cores      bf16: 16 × 16 × 8 products in one instruction, while the next tile is on its way
 
 Every file begins with what changed against the rung below and why that is faster. All of them have one interface:
 

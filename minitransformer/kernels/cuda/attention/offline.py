@@ -55,11 +55,7 @@ class MachineCode(NamedTuple):
     @property
     def in_float64(self):
         """Instructions on 64-bit floating numbers, which a kernel in float32 has no use for"""
-        return [
-            each
-            for each in self.instructions
-            if re.match(r"D(ADD|MUL|FMA|SETP|MNMX)|F2F.*F64|[IU]2F.*F64|MUFU.*64", each)
-        ]
+        return [each for each in self.instructions if re.match(r"D(ADD|MUL|FMA|SETP|MNMX)|\w2F.*F64|MUFU.*64", each)]
 
 
 def compiled(kernel, signature, architecture):

@@ -128,6 +128,12 @@ def instead(rung, K, backward):
     return f"{' and '.join(map(repr, others))} can"
 
 
+def refuse_backward(name, given):
+    raise NotImplementedError(
+        f"attention: the rung {name!r} has no backward; {instead(RUNGS[name], given.q.shape[2], True)}"
+    )
+
+
 def upstream(dy, given):
     """dy in the order of the kernels (B·H, T, K); errors where it does not fit what was saved."""
     arrays.check_place("dy", dy)

@@ -41,11 +41,9 @@ RUNGS = {
     for rung in (
         Rung("naive", "float32", None, True, "one thread a row"),
         Rung("tiled", "float32", (8, 16, 32, 64, 128), False, "keys and values shared by a block"),
-        Rung("flash", "float32", (8, 16, 32, 64, 128), True, "one walk over the keys, under a softmax that runs along"),
-        Rung(
-            "flash_registers", "float32", (32, 64, 128), True, "tiles of registers, and warps that add without memory"
-        ),
-        Rung("tensor_cores", "bfloat16", (16, 32, 64, 128), True, "products of 16 × 16 × 8 numbers in one instruction"),
+        Rung("flash", "float32", (8, 16, 32, 64, 128), True, "one walk over the keys under a running softmax"),
+        Rung("flash_registers", "float32", (32, 64, 128), True, "tiles of registers, sums across a warp"),
+        Rung("tensor_cores", "bfloat16", (16, 32, 64, 128), True, "16 × 16 × 8 products in one instruction"),
     )
 }
 
