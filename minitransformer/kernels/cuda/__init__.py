@@ -5,6 +5,7 @@ Matrix products are CuPy's; what has no kernel here is written in NumPy's functi
 
 from . import (
     adamw,
+    attend,
     cross_entropy,
     dropout,
     embedding,

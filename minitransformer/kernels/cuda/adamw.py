@@ -3,8 +3,6 @@
 As array operations it would be a dozen passes, each with a launch and an array of its own; memory is what it waits for.
 """
 
-import numpy as np
-
 from ... import ops
 from .arrays import check_place, empty, flat
 from .device import cuda, elements, kernel, launch

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from ..cuda_errors import DOCTOR
 from .device import SIMULATED, in_words
 
 
@@ -57,7 +56,7 @@ def check_place(**arrays):
         if array is not None and not isinstance(array, kind):
             raise TypeError(
                 f"{name} is a {type(array).__module__}.{type(array).__name__} in the host's memory, but the backend "
-                f"cuda computes on the device: minitransformer.placing.to_device brings a tree of arrays there ({DOCTOR})"
+                "cuda computes on the device: minitransformer.placing.to_device brings a tree of arrays there"
             )
 
 

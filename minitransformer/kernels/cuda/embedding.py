@@ -2,9 +2,9 @@
 
     dW[i] = Σ dy_n over every place n where ids_n = i
 
-The obvious kernel gives each place a block, and adds with atomic additions (`scatter_add_atomic`): right, and different
-in its last bits every time, because blocks come in any order and (a + b) + c is not a + (b + c) in floating point. A run
-that was trained twice would be two runs.
+The obvious kernel gives each place a block, and adds with atomic additions (`scatter_add_atomic`): right, and in its
+last bits different every time, because blocks come in any order and (a + b) + c is not a + (b + c) in floating point.
+A run that was trained twice would be two runs.
 
 Here ids are sorted first (stably, so that equal ids stay in their order). Where a run of equal ids begins, one block
 adds up its whole run, place after place, and writes the row once: no two blocks write to one row. Threads share the

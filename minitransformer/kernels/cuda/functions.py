@@ -5,6 +5,7 @@ float64 whatever they are given, and raise an error where a device gives ∞ or 
 """
 
 import math
+from math import erfc, exp, log, sqrt
 
 import numpy as np
 
@@ -23,8 +24,6 @@ def twin(function):
 
 if SIMULATED:
     exp, log, sqrt, erfc = (twin(function) for function in (np.exp, np.log, np.sqrt, math.erfc))
-else:
-    from math import erfc, exp, log, sqrt
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""The length of a gradient on the device: every leaf is read once, each block leaves one number, and those are added up.
+"""The length of a gradient on the device: every leaf is read once, each block leaves a number, and those are added up.
 
 All blocks of all leaves write into one array, so that the host waits once, at the end, and not for every leaf.
 """
@@ -16,7 +16,7 @@ from .reduce import block_sum
 
 def global_norm(g):
     total = 0.0
-    for dtype, named in by_dtype(leaves(g)).items():
+    for named in by_dtype(leaves(g)):
         check_place(**named)
         parts, blocks = [flat(leaf) for leaf in named.values()], [elements(leaf.size) for leaf in named.values()]
         sums, begin = empty(sum(blocks), parts[0]), 0
@@ -28,10 +28,11 @@ def global_norm(g):
 
 
 def by_dtype(named):
+    """[{path: leaf}, ...], a dict for each precision among them"""
     found = {}
     for path, leaf in named:
         found.setdefault(leaf.dtype, {})[path] = leaf
-    return found
+    return found.values()
 
 
 @kernel

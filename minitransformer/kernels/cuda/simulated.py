@@ -1,14 +1,10 @@
-"""Numba's simulator of a device, with what it lacks: warps, and a lock.
+"""`numba.cuda` for kernels that are simulated: threads take turns (attention/simulator.py), and warps can shuffle.
 
-Its threads are Python's. `cuda` here is whatever the block that runs just now sees, and beside it
-
-    shfl_xor_sync       lane i of a warp reads what lane i ^ mask has. Here all threads of a block put down what they have
-                        and wait for each other, so every thread of the block must come by, as ours do
-    shared.array        is filled with NaN: a device leaves there whatever was there before. It is made under a lock,
-                        without which two threads that ask at once are each given an array of their own
+Numba puts what a simulated thread sees of `cuda` into the module of the kernel while it runs, and takes it out again as
+a function of a kernel returns; another thread that is still in a function of that module is left without. So modules
+here have this `cuda`, which asks anew at every use.
 """
 
-import sys
 import threading
 
 import numpy as np
@@ -16,37 +12,12 @@ from numba import cuda as module
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from numba.cuda.simulator.kernel import _get_kernel_context
 
-sys.setswitchinterval(5e-4)  # whoever waits for a block's threads asks without end: they come to their turn sooner
-lock = threading.Lock()
-
-
-class Shared:
-    def array(self, shape, dtype):
-        place = sys._getframe(1)
-        key, block = (place.f_code, place.f_lineno), current_block()
-        with lock:
-            if key not in block:
-                block[key] = poisoned(np.empty(shape, dtype))
-            return block[key]
-
-
-def current_block():
-    """What belongs to the block that this thread is of: an empty dict when the block begins."""
-    manager = threading.current_thread()._manager
-    with lock:
-        return manager.__dict__.setdefault("shared_arrays", {})
-
-
-def poisoned(array):
-    """The same array, full of NaN; of numbers that no kernel writes, where there is no NaN."""
-    array.view(np.uint8).fill(0xFF) if array.size else None
-    return array
+from .attention import simulator
 
 
 class Cuda:
-    """`numba.cuda` as a simulated thread sees it; outside of a kernel, as everybody does."""
+    """`numba.cuda` as the kernel that runs sees it; outside of a kernel, as everybody does."""
 
-    shared = Shared()
     jit = staticmethod(module.jit)
 
     def __getattr__(self, name):
@@ -54,17 +25,22 @@ class Cuda:
 
     @staticmethod
     def as_device_array(arg):
+        """What a kernel takes without a copy, so that it cannot write to what may only be read."""
         return FakeCUDAArray(arg) if isinstance(arg, np.ndarray) and arg.ndim else arg
 
-    def shfl_xor_sync(self, members, x, mask):
-        block, mine = current_block(), self.threadIdx.x
-        with lock:
-            given = block.setdefault("given", {})
-        given[mine] = x
-        self.syncthreads()
-        found = given[mine ^ mask]
-        self.syncthreads()  # before anybody puts down the next
-        return found
+    @staticmethod
+    def shfl_xor_sync(members, x, mask):
+        """Lane i reads what lane i ^ mask has: all put down what they have, and wait for each other."""
+        thread = threading.current_thread()
+        return thread.with_warp(x)[thread.thread_id ^ mask]
 
 
+def poisoned(array):
+    """The same array, full of NaN; of numbers that no kernel writes, where there is no NaN."""
+    if array.size:
+        array.view(np.uint8)[...] = 0xFF
+    return array
+
+
+seed = simulator.seed  # with seed(7): threads and blocks come in another order
 cuda = Cuda()
