@@ -36,7 +36,7 @@ def limit_of(rate):
 
 
 def keep(x, kept, rate):
-    return x if kept is None else np.where(np.asarray(kept, like=x), x / (1 - rate), 0)
+    return x if kept is None else np.where(kept, x / (1 - rate), 0)
 
 
 @op(x="...")

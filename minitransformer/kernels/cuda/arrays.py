@@ -53,7 +53,7 @@ def check_place(**arrays):
     """TypeError, which names it, for a floating array that does not lie on the device."""
     kind = library().ndarray
     for name, array in arrays.items():
-        if array is not None and not isinstance(array, kind):
+        if array is not None and not isinstance(array, (kind, np.generic)):  # a number goes along with a launch
             raise TypeError(
                 f"{name} is a {type(array).__module__}.{type(array).__name__} in the host's memory, but the backend "
                 "cuda computes on the device: minitransformer.placing.to_device brings a tree of arrays there"
@@ -82,4 +82,5 @@ def flat(x):
 
 def contiguous(x):
     """x itself, or a copy of it in C order; `like` says that it is to be made by the library that x is of"""
+    x = library().asarray(x) if isinstance(x, np.generic) else x
     return np.ascontiguousarray(x, like=x)

@@ -37,8 +37,7 @@ class Cuda:
 
 def poisoned(array):
     """The same array, full of NaN; of numbers that no kernel writes, where there is no NaN."""
-    if array.size:
-        array.view(np.uint8)[...] = 0xFF
+    array.reshape(-1).view(np.uint8)[...] = 0xFF
     return array
 
 
