@@ -32,7 +32,7 @@ import numpy as np
 from numba import cuda, float32, uint16, uint32
 
 from . import arrays
-from .masks import NOTHING, sees, visible
+from .masks import NOTHING, allows, row_of, visible
 from .problem import blocks, launch, problem, upstream
 from .warp import (
     copy_async4,
@@ -64,7 +64,7 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     given = problem("tensor_cores", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
     y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q, np.float32)
-    run(forward_kernel, 0, given, q, *flat(given), in_words(y), lse)
+    run(forward_kernel, 0, given, q, *given.flat, in_words(y), lse)
     return given.of_queries(y), (given, y, lse)
 
 
@@ -78,9 +78,11 @@ def attention_backward(dy, saved):
     n_rows = q.shape[0] * q.shape[1]
     sizes = blocks(n_rows, WARPS), 32 * WARPS
     stats = lse2.reshape(-1), delta.reshape(-1)
-    launch(row_kernel(q.shape[2], WARPS), sizes[:1], sizes[1], in_words(dy), in_words(y), lse.reshape(-1), *stats, n_rows)
-    run(query_kernel, 0, given, q, dy.reshape(-1), *flat(given), *stats, in_words(dq))
-    run(key_kernel, 1, given, k, dy.reshape(-1), *flat(given), *stats, in_words(dk), in_words(dv))
+    launch(
+        row_kernel(q.shape[2], WARPS), sizes[:1], sizes[1], in_words(dy), in_words(y), lse.reshape(-1), *stats, n_rows
+    )
+    run(query_kernel, 0, given, q, dy.reshape(-1), *given.flat, *stats, in_words(dq))
+    run(key_kernel, 1, given, k, dy.reshape(-1), *given.flat, *stats, in_words(dk), in_words(dv))
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
 
 
@@ -89,13 +91,6 @@ def run(make, walk, given, owned, *args):
     n, rows, K = owned.shape
     kernel = make(*given.variant, WARPS, tile_of(K)[walk])
     launch(kernel, (blocks(rows, STRIP * WARPS), n), 32 * WARPS, *args, given.scale)
-
-
-def flat(given):
-    """What the kernels take: q, k, v one number after another, mask, H, query heads for a key head, T, S"""
-    q, k, v, mask, n_heads = given.arguments
-    R = given.heads[1] // given.heads[2] if given.heads[2] else 1
-    return q.reshape(-1), k.reshape(-1), v.reshape(-1), mask, n_heads, R, q.shape[1], k.shape[1]
 
 
 def in_words(x):
@@ -209,6 +204,7 @@ def sum_of_row(x):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, line, threads = STRIP * warps, K + PAD, 32 * warps
+    depth, across, wide = K // 16, tile // 8, K // 8  # how many factors and products a strip has
     TILE, STAGE = tile * line, 2 * tile * line  # keys, then values
     SIZE = max(own * line, 2 * STAGE)
 
@@ -216,9 +212,9 @@ def forward_kernel(K, causal, masked, warps, tile):
     def tensor_cores_forward(q, k, v, mask, n_heads, R, T, S, y, lse, scale):
         """A block: 16 queries for each warp"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        queries = cuda.local.array((K // 16, 4), uint32)
-        s = cuda.local.array((tile // 8, 4), float32)
-        total = cuda.local.array((K // 8, 4), float32)
+        queries = cuda.local.array((depth, 4), uint32)
+        s = cuda.local.array((across, 4), float32)
+        total = cuda.local.array((wide, 4), float32)
         m = cuda.local.array(2, float32)
         l = cuda.local.array(2, float32)
         thread = cuda.threadIdx.x
@@ -233,7 +229,7 @@ def forward_kernel(K, causal, masked, warps, tile):
         cuda.syncthreads()
         left_factors(queries, memory, STRIP * warp * line + left_place(lane, K), K)
         cuda.syncthreads()  # the keys will lie where the queries were
-        for c in range(K // 8):
+        for c in range(wide):
             for e in range(4):
                 total[c, e] = float32(0)
         for h in range(2):
@@ -251,25 +247,28 @@ def forward_kernel(K, causal, masked, warps, tile):
                 copy_rows(memory, STAGE - now + TILE, v, of_k, j + tile, S, tile, K, thread, threads)
             products(s, queries, memory, now + right_place(lane, K), tile, K)
             if masked or j + tile > S or (causal and j + tile > strip + 1 + S - T):
-                for c in range(tile // 8):
-                    for e in range(4):
-                        at = j + 8 * c + 2 * (lane & 3) + (e & 1)
-                        if not sees(mask, n_heads, n, i + 8 * (e >> 1), at, T, S, causal, masked):
-                            s[c, e] = NOTHING
+                for h in range(2):
+                    if masked:
+                        row = row_of(mask, n_heads, n, i + 8 * h)
+                    for c in range(across):
+                        for e in range(2 * h, 2 * h + 2):
+                            at = j + 8 * c + 2 * (lane & 3) + (e & 1)
+                            if at >= S or (causal and at > i + 8 * h + S - T) or (masked and not allows(row, at)):
+                                s[c, e] = NOTHING
             for h in range(2):
                 largest = m[h]
-                for c in range(tile // 8):
+                for c in range(across):
                     largest = max(largest, max(s[c, 2 * h], s[c, 2 * h + 1]) * scale2)
                 largest = largest_of_row(largest)
                 shift = largest if largest > NOTHING else float32(0)  # -∞ - -∞ is no number
                 rescale = exp2(m[h] - shift)
                 m[h] = largest
                 l[h] *= rescale
-                for c in range(tile // 8):
+                for c in range(across):
                     for e in range(2 * h, 2 * h + 2):
                         s[c, e] = exp2(s[c, e] * scale2 - shift)
                         l[h] += s[c, e]
-                for c in range(K // 8):
+                for c in range(wide):
                     total[c, 2 * h] *= rescale
                     total[c, 2 * h + 1] *= rescale
             add_rows(total, s, memory, now + TILE + turned_place(lane, K), tile, K)
@@ -313,6 +312,7 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, line, threads = STRIP * warps, K + PAD, 32 * warps
+    depth, across, wide = K // 16, tile // 8, K // 8  # how many factors and products a strip has
     TILE, STAGE = tile * line, 2 * tile * line  # keys, then values
     SIZE = max(2 * own * line, 2 * STAGE)
 
@@ -320,11 +320,11 @@ def query_kernel(K, causal, masked, warps, tile):
     def tensor_cores_query_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dq, scale):
         """A block: the dq of 16 queries for each warp, past which the keys go"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        queries = cuda.local.array((K // 16, 4), uint32)
-        dys = cuda.local.array((K // 16, 4), uint32)
-        s = cuda.local.array((tile // 8, 4), float32)
-        dw = cuda.local.array((tile // 8, 4), float32)
-        total = cuda.local.array((K // 8, 4), float32)
+        queries = cuda.local.array((depth, 4), uint32)
+        dys = cuda.local.array((depth, 4), uint32)
+        s = cuda.local.array((across, 4), float32)
+        dw = cuda.local.array((across, 4), float32)
+        total = cuda.local.array((wide, 4), float32)
         own_lse = cuda.local.array(2, float32)
         own_delta = cuda.local.array(2, float32)
         thread = cuda.threadIdx.x
@@ -336,7 +336,7 @@ def query_kernel(K, causal, masked, warps, tile):
         scale2 = scale * LOG2E
         copy_rows(memory, 0, q, of_q, first, T, own, K, thread, threads)
         copy_rows(memory, own * line, dy, of_q, first, T, own, K, thread, threads)
-        for c in range(K // 8):
+        for c in range(wide):
             for e in range(4):
                 total[c, e] = float32(0)
         for h in range(2):
@@ -361,16 +361,19 @@ def query_kernel(K, causal, masked, warps, tile):
                 copy_rows(memory, STAGE - now + TILE, v, of_k, j + tile, S, tile, K, thread, threads)
             products(s, queries, memory, now + right_place(lane, K), tile, K)
             products(dw, dys, memory, now + TILE + right_place(lane, K), tile, K)
-            for c in range(tile // 8):
+            for c in range(across):
                 for e in range(4):
                     s[c, e] = exp2(s[c, e] * scale2 - own_lse[e >> 1])
             if masked or j + tile > S or (causal and j + tile > strip + 1 + S - T):
-                for c in range(tile // 8):
-                    for e in range(4):
-                        at = j + 8 * c + 2 * (lane & 3) + (e & 1)
-                        if not sees(mask, n_heads, n, i + 8 * (e >> 1), at, T, S, causal, masked):
-                            s[c, e] = float32(0)
-            for c in range(tile // 8):
+                for h in range(2):
+                    if masked:
+                        row = row_of(mask, n_heads, n, i + 8 * h)
+                    for c in range(across):
+                        for e in range(2 * h, 2 * h + 2):
+                            at = j + 8 * c + 2 * (lane & 3) + (e & 1)
+                            if at >= S or (causal and at > i + 8 * h + S - T) or (masked and not allows(row, at)):
+                                s[c, e] = float32(0)
+            for c in range(across):
                 for e in range(4):
                     s[c, e] *= dw[c, e] - own_delta[e >> 1]  # w = softmax(s)
             add_rows(total, s, memory, now + turned_place(lane, K), tile, K)  # s = q kᵀ / √K
@@ -385,6 +388,7 @@ def query_kernel(K, causal, masked, warps, tile):
 @cache
 def key_kernel(K, causal, masked, warps, tile):
     own, line, threads = STRIP * warps, K + PAD, 32 * warps
+    depth, across, wide = K // 16, tile // 8, K // 8  # how many factors and products a strip has
     TILE, STAGE = tile * line, 2 * tile * line  # queries, then dy
     STATISTICS = max(2 * own * line, 2 * STAGE)  # behind them the lse2 and δ of two tiles, in float32
     SIZE = STATISTICS + 2 * 4 * tile
@@ -393,12 +397,12 @@ def key_kernel(K, causal, masked, warps, tile):
     def tensor_cores_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
         """A block: the dk and dv of 16 keys for each warp, past which go the queries of all heads that share them"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        keys = cuda.local.array((K // 16, 4), uint32)
-        values = cuda.local.array((K // 16, 4), uint32)
-        s = cuda.local.array((tile // 8, 4), float32)
-        dw = cuda.local.array((tile // 8, 4), float32)
-        for_key = cuda.local.array((K // 8, 4), float32)
-        for_value = cuda.local.array((K // 8, 4), float32)
+        keys = cuda.local.array((depth, 4), uint32)
+        values = cuda.local.array((depth, 4), uint32)
+        s = cuda.local.array((across, 4), float32)
+        dw = cuda.local.array((across, 4), float32)
+        for_key = cuda.local.array((wide, 4), float32)
+        for_value = cuda.local.array((wide, 4), float32)
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, g = cuda.blockIdx.x * own, cuda.blockIdx.y
@@ -408,7 +412,7 @@ def key_kernel(K, causal, masked, warps, tile):
         scale2 = scale * LOG2E
         copy_rows(memory, 0, k, of_k, first, S, own, K, thread, threads)
         copy_rows(memory, own * line, v, of_k, first, S, own, K, thread, threads)
-        for c in range(K // 8):
+        for c in range(wide):
             for e in range(4):
                 for_key[c, e] = float32(0)
                 for_value[c, e] = float32(0)
@@ -438,19 +442,22 @@ def key_kernel(K, causal, masked, warps, tile):
             if step >= 0:
                 n, i = g * R + step // tiles, begin + step % tiles * tile
                 products(s, keys, memory, now + right_place(lane, K), tile, K)
-                for c in range(tile // 8):
+                for c in range(across):
                     its_lse = load_shared2(memory, statistics + 16 * c + 4 * (lane & 3))
                     for e in range(4):
                         s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
                 if masked or (causal and i + S - T < strip + STRIP - 1):
-                    for c in range(tile // 8):
-                        for e in range(4):
-                            at = i + 8 * c + 2 * (lane & 3) + (e & 1)
-                            if not sees(mask, n_heads, n, at, j + 8 * (e >> 1), T, S, causal, masked):
-                                s[c, e] = float32(0)
+                    for c in range(across):
+                        for b in range(2):
+                            at = i + 8 * c + 2 * (lane & 3) + b
+                            if masked:
+                                row = row_of(mask, n_heads, n, at)
+                            for h in range(2):
+                                if (causal and j + 8 * h > at + S - T) or (masked and not allows(row, j + 8 * h)):
+                                    s[c, 2 * h + b] = float32(0)
                 add_rows(for_value, s, memory, now + TILE + turned_place(lane, K), tile, K)  # y = w v
                 products(dw, values, memory, now + TILE + right_place(lane, K), tile, K)
-                for c in range(tile // 8):
+                for c in range(across):
                     its_delta = load_shared2(memory, statistics + 2 * tile + 16 * c + 4 * (lane & 3))
                     for e in range(4):
                         s[c, e] *= dw[c, e] - its_delta[e & 1]  # w = softmax(s)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitransformer.kernels.cuda.attention.bfloat16 import EPS, from_bfloat16, to_bfloat16
-from minitransformer.ops.attention import attention, attention_backward, repeat_heads, sum_heads
+from minitransformer.ops.attention import attention, attention_backward, may_attend, repeat_heads, sum_heads
 from tests.kernels.cpu.agreement import FLOOR, error
 
 SECOND_ORDER = 1.05  # what products of two roundings, and float32's own, may add to a bound of the first order
@@ -62,14 +62,45 @@ def mask_of(case):
 
 SMALL = [  # for tiles of 4 rows and of 5: what lies at their borders, and is less than one
     Case(),
-    Case(T=11, S=7),  # queries that see nothing
-    Case(causal=False, mask="padded"),
+    Case(B=1, T=11, S=7),  # queries that see nothing
+    Case(R=1, causal=False, mask="padded"),
     Case(B=1, G=1, R=3, T=9, S=9, mask="full"),
     Case(B=1, R=1, T=1, S=6, mask="by head"),
     Case(B=1, G=1, R=2, T=5, S=1, causal=False),
-    Case(B=1, G=1, R=2, T=4, S=10, causal=False, mask="by query"),
+    Case(B=1, G=1, R=2, T=4, S=12, causal=False, mask="by query"),
     Case(B=1, G=1, R=1, T=6, S=13, causal=False, shift=4.0),
 ]
+LARGE = [  # for tiles of 8 and of 16 rows: three of them, so that both stages are used again
+    Case(B=1, G=2, R=2, T=19, S=37),
+    Case(B=1, G=1, R=1, T=37, S=20),
+    Case(G=1, R=1, T=5, S=18, causal=False, mask="padded"),
+    Case(B=1, G=1, R=2, T=17, S=17, mask="full"),
+    Case(B=1, G=1, R=2, T=1, S=12, mask="by head"),
+    Case(B=1, G=1, R=1, T=35, S=1, causal=False),
+    Case(B=1, G=1, R=1, T=4, S=33, causal=False, mask="by query"),
+    Case(B=1, G=1, R=1, T=18, S=35, causal=False, shift=4.0),
+]
+
+
+def cases_of(name):
+    """What a rung is called with when its tiles are small (`shrink`)"""
+    width = {"flash_registers": 32, "tensor_cores": 16}.get(name)
+    return [case._replace(K=width) for case in LARGE] if width else SMALL
+
+
+def shrink(name, module, change=setattr):
+    """Blocks and tiles so small that little arrays have many of them, none full."""
+    if name == "naive":
+        change(module, "THREADS", 4)
+    elif name == "flash_registers":
+        cut = module.Cut(2, 2, 1)
+        change(module, "cuts", lambda K: (cut, cut))
+    elif name == "tensor_cores":
+        change(module, "WARPS", 2)
+        change(module, "tile_of", lambda K: (16, 16))
+    else:
+        change(module, "ROWS", 4)
+        change(module, "TILE", 40)
 
 
 def hold(rung, case):
@@ -85,6 +116,8 @@ def outcome(rung, arrays, settings):
     """{name: array} of all that comes out of a rung, or of the reference"""
     q, k, v, dy = arrays
     y, saved = rung.attention(q, k, v, **settings)
+    if not isinstance(rung, Reference):
+        check_lse(saved[-1], q, k, settings)
     found = {"y": y}
     if rung.backward:
         dq, dk, dv, dbias = rung.attention_backward(dy, saved)
@@ -94,6 +127,18 @@ def outcome(rung, arrays, settings):
         like = {"y": q, "dq": q, "dk": k, "dv": v}[name]
         assert (array.shape, array.dtype) == (like.shape, like.dtype), name
     return found
+
+
+def check_lse(lse, q, k, settings):
+    """The logarithm of the sum, to float32; -∞ where a query may attend to nothing, and nowhere else"""
+    q, k = (x.astype(np.float64) if x.dtype == np.float32 else from_bfloat16(x).astype(np.float64) for x in (q, k))
+    scores = q @ repeat_heads(k, q.shape[1]).swapaxes(-1, -2) * q.shape[3] ** -0.5
+    allowed = may_attend(q, k.shape[2], **settings)
+    scores = scores if allowed is None else np.where(allowed, scores, -np.inf)
+    exact = np.logaddexp.reduce(scores, -1, initial=-np.inf).reshape(lse.shape)
+    assert np.array_equal(np.isneginf(lse), np.isneginf(exact)), "lse is -∞ elsewhere"
+    seen = np.isfinite(exact)
+    assert np.allclose(lse[seen], exact[seen], rtol=1e-5, atol=1e-5), "lse"
 
 
 class Reference(NamedTuple):
