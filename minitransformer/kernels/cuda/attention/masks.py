@@ -7,10 +7,21 @@ NOTHING = np.float32(-np.inf)  # the score of a key that may not be seen, and th
 
 
 @cuda.jit(device=True, inline="always")
-def may_attend(mask, n_heads, n, i, j):
-    """The mask (B or 1, H or 1, T or 1, S or 1) for query i of head n and key j: an axis of length 1 is for all."""
+def row_of(mask, n_heads, n, i):
+    """The row of a mask (B or 1, H or 1, T or 1, S or 1) for query i of head n: an axis of length 1 is for all."""
     b, h = min(n // n_heads, mask.shape[0] - 1), min(n % n_heads, mask.shape[1] - 1)
-    return mask[b, h, min(i, mask.shape[2] - 1), min(j, mask.shape[3] - 1)]
+    return mask[b, h, min(i, mask.shape[2] - 1)]
+
+
+@cuda.jit(device=True, inline="always")
+def allows(row, j):
+    return row[min(j, row.shape[0] - 1)]
+
+
+@cuda.jit(device=True, inline="always")
+def may_attend(mask, n_heads, n, i, j):
+    """Whether the mask lets query i of head n see key j"""
+    return allows(row_of(mask, n_heads, n, i), j)
 
 
 @cuda.jit(device=True, inline="always")

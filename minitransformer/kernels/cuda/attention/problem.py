@@ -30,6 +30,12 @@ class Problem(NamedTuple):
         return self.q, self.k, self.v, self.mask, self.heads[1]
 
     @property
+    def flat(self):
+        """The same for kernels that compute places themselves: q, k, v in one row, mask, H, H/G, T, S"""
+        (_, H, G), T, S = self.heads, self.q.shape[1], self.k.shape[1]
+        return *(x.reshape(-1) for x in self[:3]), self.mask, H, H // G if G else 1, T, S
+
+    @property
     def masked(self):
         return self.mask.size > 0
 
