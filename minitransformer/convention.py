@@ -21,7 +21,11 @@ import numpy as np
 from .door import Shapes
 
 THINGS = {}  # the table of contents: every operation, block, combinator, loss and model by name
-BACKENDS = {"reference": None, "cpu": "minitransformer.kernels.cpu"}  # and the module that brings its kernels
+BACKENDS = {  # and the module that brings its kernels
+    "reference": None,
+    "cpu": "minitransformer.kernels.cpu",
+    "cuda": "minitransformer.kernels.cuda",
+}
 KERNEL_DTYPES = (np.float32, np.float64)  # what kernels are made for; extended precision is the reference's
 _backend = "reference"  # one for the whole process, read at every forward
 
@@ -29,11 +33,13 @@ _backend = "reference"  # one for the whole process, read at every forward
 def use_backend(name):
     """Choose the implementation of every operation that has one under this name; the others stay plain NumPy.
 
-    The kernels are imported when they are first chosen. ValueError for a name that is none.
+    The kernels are imported when they are first chosen. ValueError for a name that is none; whatever a backend's own
+    `check_device` raises where it cannot run here.
     """
     global _backend
     if BACKENDS[known_backend(name)] is not None:
-        import_module(BACKENDS[name])
+        kernels = import_module(BACKENDS[name])
+        getattr(kernels, "check_device", lambda: None)()
     _backend = name
 
 

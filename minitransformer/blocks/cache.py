@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..placing import to_device
+
 
 class Cache:
     """The keys and values of one layer for every position so far; room for `length` of them.
@@ -10,8 +12,8 @@ class Cache:
     """
 
     def __init__(self, batch, n_heads, length, width, dtype):
-        self.k = np.zeros((batch, length, n_heads, width), dtype).swapaxes(1, 2)  # (B,H,length,K)
-        self.v = np.zeros((batch, length, n_heads, width), dtype).swapaxes(1, 2)
+        self.k = to_device(np.zeros((batch, length, n_heads, width), dtype)).swapaxes(1, 2)  # (B,H,length,K)
+        self.v = to_device(np.zeros((batch, length, n_heads, width), dtype)).swapaxes(1, 2)
         self.length = 0
 
     def extend(self, k, v):
@@ -29,6 +31,7 @@ class Cache:
 
     def reorder(self, rows):
         """Row i goes on from what row rows[i] remembered: beams change places."""
+        rows = to_device(np.asarray(rows))
         self.k, self.v = (part.swapaxes(1, 2)[rows].swapaxes(1, 2) for part in (self.k, self.v))
 
 
@@ -41,7 +44,8 @@ class CrossCache(Cache):
 
     def reorder(self, rows):
         super().reorder(rows)
-        self.memory = tuple(None if part is None else part[rows] for part in self.memory)
+        k, v, mask = self.memory
+        self.memory = (*(part[to_device(np.asarray(rows))] for part in (k, v)), None if mask is None else mask[rows])
 
 
 class StateCache:

@@ -1,6 +1,7 @@
 """The command `minitransformer`: one file a subcommand, each with `HELP`, `arguments(parser)` and `run(args)`.
 
-A subcommand with `BACKEND` can be told which implementation computes: --backend, which that is the default of.
+A subcommand with `BACKEND` can be told which implementation computes: --backend, which that is the default of. Where
+there is `ON_DEVICE` too, that may be the backend cuda: the command brings parameters to the device.
 """
 
 import argparse
@@ -8,6 +9,8 @@ import os
 import shutil
 import sys
 from importlib import import_module
+
+from ..kernels.cuda_errors import DOCTOR, explain
 
 COMMANDS = (
     "train",
@@ -23,6 +26,7 @@ COMMANDS = (
     "attend",
     "story",
     "gradcheck",
+    "doctor",
 )
 
 
@@ -44,9 +48,11 @@ def main(argv=None):
                 "--backend",
                 default=module.BACKEND,
                 metavar="NAME",
-                help="cpu: Numba kernels; reference: plain NumPy (default: %(default)s)",
+                help="cpu: Numba kernels; reference: plain NumPy; cuda: Numba kernels on a GPU (default: %(default)s)"
+                if hasattr(module, "ON_DEVICE")
+                else "cpu: Numba kernels; reference: plain NumPy (default: %(default)s)",
             )
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, on_device=hasattr(module, "ON_DEVICE"))
     args, rest = parser.parse_known_args(argv)
     if rest and (not hasattr(args, "texts") or any(each.startswith("-") for each in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -58,7 +64,7 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
-        choose_backend(getattr(args, "backend", "reference"))
+        choose_backend(getattr(args, "backend", "reference"), args.on_device)
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -71,11 +77,19 @@ def main(argv=None):
             raise
         print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
         return 1
+    except Exception as error:  # a driver's, in the words of whichever library met it
+        meaning = explain(f"{type(error).__name__}: {error}") if foreign(error) else None
+        if args.traceback or meaning is None:
+            raise
+        print(f"minitransformer {args.command}: {meaning} ({DOCTOR})", file=sys.stderr)
+        return 1
 
 
-def choose_backend(name):
-    from ..convention import use_backend
+def choose_backend(name, on_device):
+    from ..convention import known_backend, use_backend
 
+    if known_backend(name) == "cuda" and not on_device:
+        raise ValueError("this command does not compute on a device yet: --backend cuda is for train and generate")
     use_backend(name)
     if name == "cpu":
         from ..kernels.cpu import announce_compilation
@@ -101,11 +115,16 @@ def printable(text):
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def foreign(error):
+    """Whether it comes from the libraries that speak to a GPU."""
+    return type(error).__module__.split(".")[0] in ("cupy", "cupy_backends", "numba", "cuda")
+
+
 def describe(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
-        return f"not enough memory: {error}"
+        return f"not enough memory: {explain(error) if foreign(error) else error}"
     if isinstance(error, UnicodeEncodeError):
         return f"character {error.start + 1} of {error.object[:20]!r} is not valid text: {error.reason}"
     return str(error)

@@ -8,6 +8,7 @@ from . import printable
 
 HELP = "write text with a trained model"
 BACKEND = "cpu"
+ON_DEVICE = True
 
 
 def arguments(parser):

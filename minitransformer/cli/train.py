@@ -7,6 +7,7 @@ from .training_run import add_training_options, train
 
 HELP = "train a GPT on text"
 BACKEND = "cpu"
+ON_DEVICE = True
 OUT = "runs/gpt2"
 
 

@@ -9,6 +9,8 @@ their left. The mask hides it and the positions do not count it: what a row says
 
 import numpy as np
 
+from ..placing import to_host
+
 
 class Batch:
     """A model that writes several texts at once: its caches, and how much padding stands before each text.
@@ -33,12 +35,13 @@ class Batch:
     def step(self, ids):
         """ids (B, T), what is new in each row, at first the prompts   ->   logits (B, V) of what follows"""
         if not self.padding.any():
-            return self.model.step(self.p, ids, self.caches)
+            return to_host(self.model.step(self.p, ids, self.caches))
         T = ids.shape[1]
         S = self.caches[0].length + T
         positions = np.arange(S) - self.padding[:, None]  # (B,S), below 0 for padding
         mask = (positions >= 0)[:, None, None]  # (B,1,1,S)
-        return self.model.step(self.p, ids, self.caches, positions=np.maximum(positions[:, -T:], 0), mask=mask)
+        positions = np.maximum(positions[:, -T:], 0)
+        return to_host(self.model.step(self.p, ids, self.caches, positions=positions, mask=mask))
 
     def keep(self, rows):
         """From now on, row i goes on from what row rows[i] was: rows are left out, change places, or multiply."""

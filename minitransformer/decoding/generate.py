@@ -8,6 +8,7 @@ values of the others. Without one, `forward` reads the whole window for every to
 import numpy as np
 
 from ..convention import generator
+from ..placing import to_host
 from .batch import check_max_tokens
 from .sampling import check_settings, choose, key_of, probabilities
 from .window import window_start
@@ -46,7 +47,7 @@ class Reader:
     def __call__(self, ids):
         window = ids[window_start(len(ids), self.model.context_length) :]
         logits, _ = self.model.forward(self.p, window[None])  # (1,T,V)
-        return logits[0, -1]
+        return to_host(logits[0, -1])
 
 
 class CachedReader:
@@ -66,4 +67,4 @@ class CachedReader:
             self.start = self.length = start
         logits = self.model.step(self.p, ids[None, self.length :], self.caches)  # (1,V)
         self.length = len(ids)
-        return logits[0]
+        return to_host(logits[0])

@@ -40,7 +40,7 @@ def sinusoid_table(positions, d_model, dtype):
 @op(x="B T D", positions="[int ...]")
 def sinusoidal_positions(x, *, positions=None):
     """y = x + P[positions]        x (B, T, D)   positions (T) or (B, T), by default 0 ... T - 1   ->   y (B, T, D)"""
-    return x + sinusoid_table(positions_of(x, positions), x.shape[-1], x.dtype), ()
+    return x + np.asarray(sinusoid_table(positions_of(x, positions), x.shape[-1], x.dtype), like=x), ()
 
 
 @backward_of(sinusoidal_positions)

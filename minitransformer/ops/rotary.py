@@ -53,7 +53,7 @@ def rotary(x, *, frequencies, positions=None, pairing="halves"):
     angles = positions[..., None] * np.asarray(frequencies, np.float64)  # (T,K/2) or (B,T,K/2)
     if angles.ndim == 3:
         angles = angles[:, None]  # every head alike
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    cos, sin = (np.asarray(part.astype(x.dtype), like=x) for part in (np.cos(angles), np.sin(angles)))
     return turned(x, cos, sin, pairing), (cos, sin, pairing)
 
 

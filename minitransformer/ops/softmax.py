@@ -14,7 +14,9 @@ from ..convention import backward_of, op
 
 
 def stable_softmax(x):
-    top = x.max(-1, keepdims=True, initial=-np.inf)
+    if x.size == 0:  # nothing to choose from, so there is no largest
+        return np.zeros_like(x)
+    top = x.max(-1, keepdims=True)
     y = np.exp(x - np.where(top == -np.inf, 0, top))  # a row of -∞ becomes exp(-∞) = 0
     y /= np.maximum(y.sum(-1, keepdims=True), np.finfo(x.dtype).tiny)
     return y

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
+from ..placing import to_device
 from ..tokenizers import RobertaTokenizer, WordPieceTokenizer
 from ..training import checkpoint
 from ..training.checkpoint import vocab_size_of
@@ -44,7 +45,10 @@ def is_published(folder):
 
 def load_model(folder):
     """model, p, tokenizer of a published folder, or of the newest complete checkpoint of a run of ours."""
-    return load_pretrained(folder)[:3] if is_published(folder) else checkpoint.load_model(folder)
+    if not is_published(folder):
+        return checkpoint.load_model(folder)
+    model, p, tokenizer = load_pretrained(folder)[:3]
+    return model, to_device(p), tokenizer
 
 
 def load_pretrained(folder, dtype=np.float32, head=None):

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..convention import THINGS
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..placing import to_device
 from ..tokenizers import load_tokenizer, tokenizer_json
 from ..trees import fill, leaves
 
@@ -176,4 +177,4 @@ def read_tensors(path):
 def load_model(folder):
     """model, p, tokenizer of the newest complete checkpoint in `folder`."""
     checkpoint = load_checkpoint(folder)
-    return checkpoint.model, checkpoint.p, checkpoint.tokenizer
+    return checkpoint.model, to_device(checkpoint.p), checkpoint.tokenizer

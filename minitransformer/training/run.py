@@ -23,6 +23,7 @@ import numpy as np
 
 from ..convention import current_backend, fold
 from ..files import TEMPORARY, only_writer, sync_folder, to_json, write_atomically
+from ..placing import device_threads, to_device, to_host
 from ..threads import workers
 from ..trees import leaves
 from .checkpoint import complete_checkpoints, described, load_checkpoint, remove_checkpoints, save_checkpoint
@@ -121,7 +122,7 @@ class Run:
         task = TASKS[settings.task](settings, tokenizer, model)
         if p is None:
             p = task.model.init(np.random.default_rng(fold(np.random.SeedSequence(settings.seed), INIT)))
-        run = cls(folder, task, Training(p, task.optimizer()))
+        run = cls(folder, task, Training(to_device(p), task.optimizer()))
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         with only_writer(folder / "checkpoint"):  # nobody's run is taken away while it is still going on
             run.clear()
@@ -143,10 +144,10 @@ class Run:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{checkpoint.folder / 'config.json'} is not of a training run: {error!r}") from None
         task = task_class(settings, checkpoint.tokenizer, checkpoint.model, data)
-        optimizer, arrays = task.optimizer(), dict(checkpoint.training)
+        optimizer, arrays, p = task.optimizer(), dict(checkpoint.training), to_device(checkpoint.p)
         try:
             losses = arrays.pop("losses").tolist()
-            optimizer.restore(about["step"], arrays, checkpoint.p)
+            optimizer.restore(about["step"], to_device(arrays), p)
         except (KeyError, ValueError, TypeError) as error:
             path = checkpoint.folder / "training.safetensors"
             raise ValueError(f"{path} does not fit its model: {error}") from None
@@ -158,7 +159,7 @@ class Run:
                 f"{folder} has a newer checkpoint, {newest[-1].name}: --resume {folder} goes on from there; "
                 f"to go on from {checkpoint.folder.name}, move the newer one away"
             )
-        run = cls(folder, task, Training(checkpoint.p, optimizer, about["step"], losses))
+        run = cls(folder, task, Training(p, optimizer, about["step"], losses))
         run.saved = about["step"]
         with only_writer(folder / "checkpoint"):  # whoever is still training there may be ahead of its checkpoint
             run.cut_metrics()
@@ -190,12 +191,13 @@ class Run:
         training = self.training
         if self.saved == training.step:
             return
-        for path, leaf in leaves(training.p):
+        p = to_host(training.p)
+        for path, leaf in leaves(p):
             if not np.isfinite(leaf).all():
                 raise Diverged(f"step {training.step}: {path} is no longer finite")
-        arrays = training.optimizer.arrays() | {"losses": np.array(training.losses, np.float64)}
+        arrays = to_host(training.optimizer.arrays()) | {"losses": np.array(training.losses, np.float64)}
         folder = self.folder / "checkpoint"
-        save_checkpoint(folder, training.step, self.model, training.p, self.tokenizer, arrays, self.about)
+        save_checkpoint(folder, training.step, self.model, p, self.tokenizer, arrays, self.about)
         self.saved = training.step
 
     def saved_step(self):
@@ -232,7 +234,7 @@ class Run:
         """Yields a `Step` after each step and an `Evaluation` after each evaluation, until all steps are done."""
         settings, training = self.settings, self.training
         schedule = self.task.schedule()
-        with only_writer(self.folder / "checkpoint"), workers(threads) as map:
+        with only_writer(self.folder / "checkpoint"), workers(device_threads(threads)) as map:
             while training.step < settings.steps:
                 begin = time.perf_counter()
                 pieces, keys = self.batch(training.step)

@@ -63,16 +63,16 @@ def error(found, exact):
     return float(np.max(np.abs(found - exact), initial=0) / np.max(np.abs(exact), initial=1))
 
 
-def hold_to_reference(call, bar=1e-12):
+def hold_to_reference(call, bar=1e-12, by="cpu"):
     """In float64: the same names, shapes and dtypes, and the same numbers but for the order of a sum."""
-    found, exact = outcome(call, np.float64, "cpu"), outcome(call, np.float64, "reference")
+    found, exact = outcome(call, np.float64, by), outcome(call, np.float64, "reference")
     for name, array in exact.items():
         assert (np.shape(found[name]), dtype(found[name])) == (np.shape(array), dtype(array)), name
     for name, off in errors(found, exact).items():
         assert off <= bar, f"{name} is off by {off:.1e}"
 
 
-def hold_float32(calls, floor=FLOOR):
+def hold_float32(calls, floor=FLOOR, by="cpu"):
     """In float32: over some calls of a kind, at most twice as far from float64 as the reference in float32 is.
 
     And a floor of 16 units in the last place of 1: exp may be off by 2, a factor of a slope makes more of them (that of
@@ -81,7 +81,7 @@ def hold_float32(calls, floor=FLOOR):
     worst = {}
     for call in calls:
         exact = outcome(call, np.float64, "reference")
-        by_kernel, by_reference = (outcome(call, np.float32, by) for by in ("cpu", "reference"))
+        by_kernel, by_reference = (outcome(call, np.float32, each) for each in (by, "reference"))
         theirs = errors(by_reference, exact)
         for name, off in errors(by_kernel, exact).items():
             assert (np.shape(by_kernel[name]), dtype(by_kernel[name])) == (

@@ -1,0 +1,86 @@
+"""Arrays on the device, and how kernels see them: contiguous, as rows or as one row.
+
+They are CuPy's. NumPy's own functions take those and leave them on the device, so that whatever is written in NumPy
+(residual additions, matrix products, operations without a kernel) runs there without a line of its own.
+
+Floating arrays stay where they are: a parameter that lies in the host's memory would cross over at every use, so it is
+refused. Ids and masks are small, come from the host anyway, and are brought over when they are needed.
+"""
+
+import math
+
+import numpy as np
+
+from .device import SIMULATED, in_words
+
+
+def library():
+    """The library of arrays on the device: CuPy, or in the simulator NumPy."""
+    if SIMULATED:
+        return np
+    import cupy
+
+    return cupy
+
+
+def to_device(tree):
+    """The same tree with its arrays on the device; what is there already stays. MemoryError where they do not fit."""
+    arrays = library()
+
+    def place(array):
+        try:
+            return arrays.asarray(array)
+        except Exception as error:
+            raise in_words(error) from error
+
+    return over(tree, place)
+
+
+def to_host(tree):
+    """The same tree with its arrays in the host's memory, once everything that was asked of the device is done."""
+    return over(tree, np.asarray if SIMULATED else library().asnumpy)
+
+
+def over(tree, place):
+    if isinstance(tree, dict):
+        return {name: over(part, place) for name, part in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(over(part, place) for part in tree)
+    return place(tree) if hasattr(tree, "dtype") and np.ndim(tree) else tree
+
+
+def check_place(**arrays):
+    """TypeError, which names it, for a floating array that does not lie on the device."""
+    kind = library().ndarray
+    for name, array in arrays.items():
+        if array is not None and not isinstance(array, (kind, np.generic)):  # a number goes along with a launch
+            raise TypeError(
+                f"{name} is a {type(array).__module__}.{type(array).__name__} in the host's memory, but the backend "
+                "cuda computes on the device: minitransformer.placing.to_device brings a tree of arrays there"
+            )
+
+
+def empty(shape, like, dtype=None):
+    """A fresh array beside `like`, contiguous, with nothing in it; in the simulator, with NaN in it."""
+    made = np.empty_like(like, dtype=dtype, shape=shape, order="C")
+    if SIMULATED:
+        from .simulated import poisoned
+
+        return poisoned(made)
+    return made
+
+
+def rows(x):
+    """x (..., D)   ->   (N, D)"""
+    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def flat(x):
+    """x (...)   ->   (N)"""
+    return contiguous(x).reshape(-1)
+
+
+def contiguous(x):
+    """x itself, or a copy of it in C order; `like` says that it is to be made by the library that x is of"""
+    x = library().asarray(x) if isinstance(x, np.generic) else x
+    return np.ascontiguousarray(x, like=x)

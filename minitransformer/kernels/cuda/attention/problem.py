@@ -1,0 +1,161 @@
+"""What every rung is asked, in the form in which its kernels take it, and the door where it is checked."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import arrays
+from .rungs import RUNGS, that_can
+
+DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.uint16)}
+MOST_HEADS = 65535  # of all sequences together: the blocks of a grid's second axis
+
+
+class Problem(NamedTuple):
+    """Heads of all sequences in one row: head n of the queries shares key/value head n // (H/G).
+
+    q (B·H, T, K)   k, v (B·G, S, K)   mask (B or 1, H or 1, T or 1, S or 1), of no elements where there is none
+    """
+
+    q: object
+    k: object
+    v: object
+    mask: object
+    causal: bool
+    heads: tuple  # (B, H, G)
+
+    @property
+    def arguments(self):
+        """What every kernel takes after what comes in: q, k, v, mask, H"""
+        return self.q, self.k, self.v, self.mask, self.heads[1]
+
+    @property
+    def flat(self):
+        """The same for kernels that compute places themselves: q, k, v in one row, mask, H, H/G, T, S"""
+        (_, H, G), T, S = self.heads, self.q.shape[1], self.k.shape[1]
+        return *(x.reshape(-1) for x in self[:3]), self.mask, H, H // G if G else 1, T, S
+
+    @property
+    def masked(self):
+        return self.mask.size > 0
+
+    @property
+    def variant(self):
+        """What a kernel is compiled for: K, causal, masked"""
+        return self.q.shape[2], self.causal, self.masked
+
+    @property
+    def scale(self):
+        return np.float32(self.q.shape[2] ** -0.5)
+
+    def of_queries(self, x):
+        """(B·H, ...) -> (B, H, ...)"""
+        B, H, _ = self.heads
+        return x.reshape(B, H, *x.shape[1:])
+
+    def of_keys(self, x):
+        """(B·G, ...) -> (B, G, ...)"""
+        B, _, G = self.heads
+        return x.reshape(B, G, *x.shape[1:])
+
+
+def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
+    """The Problem, for the rung of this name. Errors say what did not fit, and which rung can."""
+    rung = RUNGS[name]
+    if bias is not None:
+        raise ValueError("attention: no rung on CUDA adds a bias; the backends 'reference' and 'cpu' do")
+    if key is not None and dropout_rate > 0:
+        raise ValueError("attention: no rung on CUDA drops weights; the backends 'reference' and 'cpu' do")
+    for label, array in {"q": q, "k": k, "v": v, "mask": mask}.items():
+        if array is not None:
+            arrays.check_place(label, array)
+            check_axes(label, array)
+    check_precision(rung, {"q": q, "k": k, "v": v})
+    check_shapes(q, k, v, mask)
+    B, H, T, K = q.shape
+    G, S = k.shape[1:3]
+    if not rung.offers(K):
+        offered = ", ".join(map(str, rung.widths))
+        raise ValueError(
+            f"attention: the rung {name!r} is made for heads of width {offered}, not {K}; {instead(rung, K, False)}"
+        )
+    q, k, v = (
+        arrays.in_order(label, x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+        for label, x in {"q": q, "k": k, "v": v}.items()
+    )
+    mask = arrays.empty((0, 0, 0, 0), q, np.bool_) if mask is None else arrays.in_order("mask", mask)
+    return Problem(q, k, v, mask, bool(causal), (B, H, G))
+
+
+def check_axes(label, array):
+    if len(array.shape) != 4:
+        raise ValueError(f"attention: {label} has shape {array.shape}, expected four axes")
+
+
+def check_precision(rung, given):
+    expected = DTYPES[rung.precision]
+    for label, array in given.items():
+        if array.dtype != expected:
+            called = {dtype: name for name, dtype in DTYPES.items()}.get(array.dtype)
+            others = that_can(called, array.shape[3], False)
+            hint = f"; {' and '.join(map(repr, others))} take {called}" if others else ""
+            as_bits = " (its bits, as uint16)" if rung.precision == "bfloat16" else ""
+            raise TypeError(
+                f"attention: {label} is {array.dtype}, but the rung {rung.name!r} takes {rung.precision}{as_bits}{hint}"
+            )
+
+
+def check_shapes(q, k, v, mask):
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    for label, array in {"k": k, "v": v}.items():
+        if array.shape != (B, G, S, K):
+            raise ValueError(
+                f"attention: {label} has shape {array.shape}, expected (B, G, S, K) with B = {B}, G = {G}, "
+                f"S = {S}, K = {K}"
+            )
+    if H and (G == 0 or H % G):
+        raise ValueError(f"attention: {H} query heads are not a multiple of {G} key/value heads")
+    if B * H > MOST_HEADS:
+        raise ValueError(f"attention: {B} sequences of {H} heads are more than {MOST_HEADS} at once")
+    if mask is not None:
+        if mask.dtype != np.bool_:
+            raise TypeError(f"attention: mask is {mask.dtype}, expected bool: True where a query may attend")
+        if any(n not in (1, full) for n, full in zip(mask.shape, (B, H, T, S))):
+            raise ValueError(
+                f"attention: mask has shape {mask.shape}, expected ({B} or 1, {H} or 1, {T} or 1, {S} or 1)"
+            )
+
+
+def instead(rung, K, backward):
+    """Which rung can what this one cannot."""
+    others = [other for other in that_can(rung.precision, K, backward) if other != rung.name]
+    if not others:
+        return "no rung does; the backends 'reference' and 'cpu' take any"
+    return f"{' and '.join(map(repr, others))} can"
+
+
+def refuse_backward(name, given):
+    raise NotImplementedError(
+        f"attention: the rung {name!r} has no backward; {instead(RUNGS[name], given.q.shape[2], True)}"
+    )
+
+
+def upstream(dy, given):
+    """dy in the order of the kernels (B·H, T, K); errors where it does not fit what was saved."""
+    arrays.check_place("dy", dy)
+    q, (B, H, _) = given.q, given.heads
+    expected = B, H, *q.shape[1:]
+    if dy.shape != expected or dy.dtype != q.dtype:
+        raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {q.dtype} of {expected}")
+    return arrays.in_order("dy", dy).reshape(q.shape)
+
+
+def launch(kernel, grid, block, *args):
+    """Run a kernel on a grid of blocks; on none where there is nothing to do."""
+    if all(grid):
+        kernel[grid, block](*args)
+
+
+def blocks(n, size):
+    """How many blocks of this size cover n."""
+    return -(-n // size)

@@ -1,0 +1,83 @@
+"""What Python has no words for: what a warp does as one, and how 16 bytes are moved at once.
+
+On a GPU each is one instruction of PTX (ptx.py); in the simulator, a twin in Python that does what the manual says of
+it (twins.py), and checks what the GPU would not forgive: that an address is a multiple of what is moved.
+
+    load4(x, at)                        four float32 of x, which lies in global memory, from its at-th on: 16 bytes
+    load_shared4(m, at)                 the same from shared memory; load_shared2: two of them
+    store_shared4(m, at, a, b, c, d)    four float32 to it
+    copy_async16(m, at, x, there, n)    begin to copy 16 bytes from global x[there:] to shared m[at:], past the
+                                        registers, while the thread goes on; n = 0: zeros, and nothing is read
+    copy_async4(m, at, x, there, n)     the same with 4 bytes
+    wait_for_copies()                   until all that this thread has begun are there
+    ldmatrix(m, at)                     the warp reads four 8 × 8 matrices of 16-bit numbers; lane l says where row l % 8
+                                        of matrix l // 8 begins, and has of each matrix two numbers in a word, those
+                                        of row l // 4 in the columns 2 (l % 4) and one more
+    ldmatrix_transposed(m, at)          the same, of the transposes
+    mma(a..., b..., c...)               the warp multiplies: A B + C, 16 × 16 by 16 × 8, of bfloat16 with sums in float32
+    pack(a, b), low(word), high(word)   two float32, rounded to bfloat16, in a word; and out of it
+    exp2(x)                             2ˣ, to 2⁻²² or so
+
+How numbers lie in a warp (lane l, g = l // 4, t = 2 (l % 4)), of
+
+    A 16 × 16   four words: rows g and g + 8 of columns t, t + 1; then the same of columns t + 8, t + 9
+    B 16 × 8    two words: rows t, t + 1 of column g; then rows t + 8, t + 9
+    C 16 × 8    four numbers: row g, columns t and t + 1; then row g + 8
+
+A and C have the same rows and columns in the same lanes. So what one product leaves can be packed where it is, and is
+the left factor of the next; and `ldmatrix` brings 16 × 16 numbers as A, or as the two B's that lie side by side.
+"""
+
+from .arrays import SIMULATED
+
+if SIMULATED:
+    from .twins import (
+        copy_async4,
+        copy_async16,
+        exp2,
+        high,
+        ldmatrix,
+        ldmatrix_transposed,
+        load4,
+        load_shared2,
+        load_shared4,
+        low,
+        mma,
+        pack,
+        store_shared4,
+        wait_for_copies,
+    )
+else:
+    from .ptx import (
+        copy_async4,
+        copy_async16,
+        exp2,
+        high,
+        ldmatrix,
+        ldmatrix_transposed,
+        load4,
+        load_shared2,
+        load_shared4,
+        low,
+        mma,
+        pack,
+        store_shared4,
+        wait_for_copies,
+    )
+
+__all__ = [
+    "copy_async4",
+    "copy_async16",
+    "exp2",
+    "high",
+    "ldmatrix",
+    "ldmatrix_transposed",
+    "load4",
+    "load_shared2",
+    "load_shared4",
+    "low",
+    "mma",
+    "pack",
+    "store_shared4",
+    "wait_for_copies",
+]

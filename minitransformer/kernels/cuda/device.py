@@ -1,0 +1,96 @@
+"""How kernels for a GPU are compiled and launched, and whether they can be here.
+
+A launch is a grid of blocks of threads. The threads of a block run on one multiprocessor: they share its memory and can
+wait for each other. 32 of them, a warp, run in step and can read each other's registers. Blocks know nothing of each
+other and come in any order. Every kernel of this folder has blocks of THREADS threads, and one of two shapes:
+
+    elements    so many blocks that the device is full; a thread does elements i, i + THREADS · blocks, ...
+    rows        a block to each row, whose threads share its elements among them
+
+Both ways neighbouring threads touch neighbouring numbers at the same time, and a warp's 32 reads become few accesses of
+128 bytes (they are coalesced). Memory sets the pace of all these kernels: what counts is that every number is fetched
+once.
+
+With NUMBA_ENABLE_CUDASIM=1 Numba plays the device, each thread a thread of Python's, and NumPy's arrays stand for those
+on the device. Blocks and warps are tiny then, so that tiny arrays cross all their borders.
+"""
+
+from numba import config
+
+from ..cuda_errors import DOCTOR, explain
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+if SIMULATED:
+    from .simulated import cuda
+else:
+    from numba import cuda
+
+    config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
+
+WARP, WARPS = (4, 2) if SIMULATED else (32, 8)  # lanes of a warp, warps of a block
+THREADS = WARP * WARPS
+MOST_BLOCKS = 2 if SIMULATED else 2048  # of elements: more than any device runs at once, so that none of it is idle
+
+kernel = cuda.jit
+inlined = cuda.jit(device=True, inline="always")  # a function of kernels, which becomes a part of each that calls it
+
+
+class DeviceError(OSError):
+    """The device, or the driver, would not; the message says what to do."""
+
+
+def launch(kernel, blocks, *args):
+    """Run a kernel on so many blocks; where there are none there is nothing to do. It may still run on return.
+
+    DeviceError for what the driver refuses, MemoryError where the device's memory is full.
+    """
+    if blocks == 0:
+        return
+    if SIMULATED:
+        args = [cuda.as_device_array(arg) for arg in args]
+    try:
+        kernel[blocks, THREADS](*args)
+    except Exception as error:
+        raise in_words(error) from error
+
+
+def elements(n):
+    """How many blocks go over n elements."""
+    return min(-(-n // THREADS), MOST_BLOCKS)
+
+
+def in_words(error):
+    """The error that stands for a library's: the same one where nothing is known about it."""
+    meaning = explain(f"{type(error).__name__}: {error}")
+    if meaning is None or isinstance(error, (TypeError, ValueError)):
+        return error
+    kind = MemoryError if "memory is full" in meaning else DeviceError
+    return kind(f"{meaning} ({type(error).__name__}; {DOCTOR})")
+
+
+def check_device():
+    """Whether kernels can run here, found by running one. ImportError or DeviceError, which say what is missing."""
+    if SIMULATED:
+        return
+    if not cuda.is_available():
+        error = cuda.cuda_error() if hasattr(cuda, "cuda_error") else "no compiler of kernels"
+        reason = explain(str(error)) or " ".join(str(error).split())
+        raise DeviceError(f"the backend cuda cannot be used here: {reason} ({DOCTOR})")
+    try:
+        import cupy
+    except ImportError as error:
+        message = f"the backend cuda needs CuPy for its arrays ({error}): pip install -e '.[cuda13]' brings it"
+        raise ImportError(f"{message} ({DOCTOR})") from None
+    try:
+        found = cupy.zeros(1, cupy.float32)
+        launch(say_so, 1, found)
+        if found[0] != 42:
+            raise DeviceError(f"a kernel of one line gave {found[0]} instead of 42 ({DOCTOR})")
+    except Exception as error:
+        raise in_words(error) from error
+
+
+@kernel
+def say_so(x):
+    x[0] = 42

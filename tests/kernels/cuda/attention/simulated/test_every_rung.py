@@ -1,0 +1,107 @@
+"""Every rung in the simulator, forward and backward, held to float64."""
+
+import numpy as np
+import pytest
+
+from minitransformer.kernels.cuda.attention import RUNGS, flash, flash_atomic, simulator
+from minitransformer.kernels.cuda.attention.rungs import Rung
+from tests.kernels.cuda.attention.cases import SMALL, Case, cases_of, hold, shrink
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, rung in RUNGS.items():
+        shrink(name, rung.module, monkeypatch.setattr)
+
+
+@pytest.mark.parametrize(
+    "name, case", [pytest.param(name, case, id=f"{name}-{case}") for name in RUNGS for case in cases_of(name)]
+)
+def test_tiles_that_are_not_full(name, case, small):
+    hold(RUNGS[name], case)
+
+
+AS_THEY_ARE = [  # every rung with the tiles that it has on a GPU, at its widths
+    ("naive", Case(B=1, G=1, R=1, T=31, S=33, K=5)),
+    ("tiled", Case(B=1, G=1, R=1, T=33, S=31, K=32)),
+    ("tiled", Case(B=1, G=1, R=1, T=3, S=9, K=128)),
+    ("flash", Case(B=1, G=1, R=1, T=33, S=31, K=32)),
+    ("flash", Case(B=1, G=1, R=1, T=3, S=9, K=64)),
+    ("flash", Case(B=1, G=1, R=1, T=257, S=3, K=8, causal=False)),
+    ("flash_registers", Case(B=1, G=1, R=1, T=33, S=65, K=32)),
+    ("flash_registers", Case(B=1, G=1, R=1, T=3, S=17, K=64)),
+    ("flash_registers", Case(B=1, G=1, R=1, T=3, S=17, K=128)),
+    ("tensor_cores", Case(B=1, G=1, R=1, T=31, S=129, K=32)),
+    ("tensor_cores", Case(B=1, G=1, R=1, T=257, S=5, K=16)),
+    ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=64)),
+    ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=128)),
+]
+
+
+@pytest.mark.parametrize("name, case", [pytest.param(*each, id=f"{each[0]}-{each[1]}") for each in AS_THEY_ARE])
+def test_tiles_as_they_are(name, case):
+    hold(RUNGS[name], case)
+
+
+@pytest.mark.parametrize("T, S", [(0, 5), (4, 0), (0, 0)])
+@pytest.mark.parametrize("name", RUNGS)
+def test_no_queries_or_no_keys(name, T, S):
+    hold(RUNGS[name], Case(T=T, S=S, K=32, causal=False))
+
+
+# -------------------------------------------------------------------------------------------- in which order one adds
+
+
+class Atomic(Rung):
+    module = flash_atomic
+
+
+ATOMIC = Atomic("flash_atomic", "float32", None, True, "")
+IN_THREE_BLOCKS = Case(B=1, G=1, R=2, T=6, S=9, causal=False)
+
+
+@pytest.mark.parametrize("case", SMALL[:4], ids=str)
+def test_the_atomic_sum(case, small):
+    hold(ATOMIC, case)
+
+
+def bits_of(rung, case, seed):
+    """dq, dk and dv, when threads and blocks come in this order"""
+    q, k, v, dy = case.arrays()
+    with simulator.seed(seed):
+        _, saved = rung.attention(q, k, v, **case.settings())
+        return b"".join(x.tobytes() for x in rung.attention_backward(dy, saved)[:3])
+
+
+@pytest.mark.parametrize("name", ["naive", "flash"])
+def test_the_same_bits_in_whatever_order_threads_come(name, small):
+    assert len({bits_of(RUNGS[name], IN_THREE_BLOCKS, seed) for seed in range(30)}) == 1
+
+
+def test_an_atomic_sum_has_other_bits_in_another_order(small):
+    assert len({bits_of(ATOMIC, IN_THREE_BLOCKS, seed) for seed in range(30)}) > 1
+
+
+# ------------------------------------------------------------------------------------------------------------- purity
+
+
+def test_what_comes_in_is_not_written_to_and_a_backward_may_be_called_twice(small):
+    case = Case(B=1, mask="full")
+    q, k, v, dy, mask = given = [*case.arrays(), case.settings()["mask"]]
+    for array in given:
+        array.flags.writeable = False
+    _, saved = flash.attention(q, k, v, mask=mask, causal=True)
+    once, again = flash.attention_backward(dy, saved), flash.attention_backward(dy, saved)
+    assert all(np.array_equal(a, b) for a, b in zip(once[:3], again[:3]))
+
+
+def test_arrays_that_lie_in_another_order(small):
+    """As heads come out of a linear map: (B, T, H, K) with two axes swapped"""
+    case = Case()
+    q, k, v, dy = case.arrays()
+    elsewhere = [np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) for x in (q, k, v, dy)]
+    y, saved = flash.attention(q, k, v, causal=True)
+    y2, saved2 = flash.attention(*elsewhere[:3], causal=True)
+    assert np.array_equal(y, y2)
+    for a, b in zip(flash.attention_backward(dy, saved)[:3], flash.attention_backward(elsewhere[3], saved2)[:3]):
+        assert np.array_equal(a, b)

@@ -1,0 +1,152 @@
+"""What stands in the way of a device is said in words that tell what to do, and touches no other backend."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minitransformer
+from minitransformer.cli import main
+from minitransformer.convention import current_backend, use_backend
+from minitransformer.kernels.cuda import arrays, device
+from minitransformer.ops import gelu, layer_norm, silu
+from minitransformer.placing import device_threads, to_device, to_host
+
+ROOT = Path(__file__).parents[3]
+
+
+class CudaAPIError(Exception):
+    """As Numba names it; another module's, so that nothing hangs on what is installed."""
+
+
+CudaAPIError.__module__ = "numba.cuda.cudadrv.driver"
+
+
+@pytest.fixture
+def no_driver(monkeypatch):
+    monkeypatch.setattr(device.cuda, "is_available", lambda: False)
+    reason = "\nCUDA driver library cannot be found.\n"
+    monkeypatch.setattr(device.cuda, "cuda_error", lambda: reason, raising=False)
+
+
+def test_without_a_driver_the_backend_is_refused_and_the_one_before_stays(no_driver):
+    use_backend("cpu")
+    with pytest.raises(OSError, match="there is no CUDA driver.*`minitransformer doctor`"):
+        use_backend("cuda")
+    assert current_backend() == "cpu" and silu(np.ones(3))[1].backend == "cpu"
+
+
+@pytest.mark.parametrize("command", [["train", "--text", "x"], ["generate", "x"]], ids=lambda words: words[0])
+def test_the_command_line_says_it_in_one_line(command, no_driver, capsys):
+    assert main([*command, "--backend", "cuda"]) == 1
+    _, err = capsys.readouterr()
+    assert "there is no CUDA driver: install" in err and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_a_command_that_is_not_made_for_a_device_says_so(no_driver, capsys):
+    assert main(["embed", "x", "text", "--backend", "cuda"]) == 1
+    assert "--backend cuda is for train and generate" in capsys.readouterr().err
+
+
+def test_without_cupy_it_says_what_brings_it(monkeypatch):
+    monkeypatch.setattr(device.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ImportError, match=r"needs CuPy for its arrays.*cuda13.*doctor"):
+        device.check_device()
+
+
+@pytest.mark.parametrize(
+    "message, kind, said",
+    [
+        ("[222] Call to cuLinkAddData results in CUDA_ERROR_UNSUPPORTED_PTX_VERSION", OSError, "newer than the driver"),
+        ("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY", MemoryError, "smaller --batch"),
+        ("[100] Call to cuInit results in CUDA_ERROR_NO_DEVICE", OSError, "CUDA_VISIBLE_DEVICES"),
+        ("[701] CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", OSError, "registers or shared memory"),
+        ("[700] CUDA_ERROR_ILLEGAL_ADDRESS", OSError, "nothing later in this process can be trusted"),
+    ],
+)
+def test_what_a_driver_says_at_a_launch_becomes_words(message, kind, said):
+    class Kernel:
+        def __getitem__(self, shape):
+            raise CudaAPIError(message)
+
+    with pytest.raises(kind, match=said) as raised:
+        device.launch(Kernel(), 1, np.ones(3))
+    assert "doctor" in str(raised.value) and isinstance(raised.value.__cause__, CudaAPIError)
+
+
+def test_a_mistake_of_ours_stays_what_it_is():
+    class Kernel:
+        def __getitem__(self, shape):
+            raise IndexError("tuple index out of range")
+
+    with pytest.raises(IndexError, match="tuple index"):
+        device.launch(Kernel(), 1)
+    device.launch(Kernel(), 0)  # no blocks: nothing is launched
+
+
+def test_memory_that_is_full_while_arrays_come_over(monkeypatch):
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    class Library:
+        ndarray = np.ndarray
+
+        @staticmethod
+        def asarray(array):
+            raise OutOfMemoryError("Out of memory allocating 512 bytes (allocated so far: 0 bytes).")
+
+    monkeypatch.setattr(arrays, "library", lambda: Library)
+    with pytest.raises(MemoryError, match="smaller --batch"):
+        arrays.to_device({"weight": np.ones(3)})
+
+
+def test_a_driver_error_anywhere_ends_a_command_in_one_line(monkeypatch, capsys):
+    """In whatever library it was met: a matrix product, a copy."""
+
+    def run(args):
+        raise CudaAPIError("[2] CUDA_ERROR_OUT_OF_MEMORY")
+
+    from minitransformer.cli import gradcheck
+
+    monkeypatch.setattr(gradcheck, "run", run)
+    assert main(["gradcheck"]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("minitransformer gradcheck: the device's memory is full: a smaller --batch")
+    with pytest.raises(CudaAPIError):
+        main(["--traceback", "gradcheck"])
+
+
+def test_an_array_in_the_wrong_place_is_named(monkeypatch):
+    class Library:
+        ndarray = tuple  # nothing of NumPy's is one of them
+
+    monkeypatch.setattr(arrays, "library", lambda: Library)
+    with pytest.raises(TypeError, match="weight is a numpy.ndarray in the host's memory.*placing.to_device"):
+        layer_norm.implementations["cuda"][0]({"weight": np.ones(3), "bias": np.ones(3)}, (1, 2))
+    with pytest.raises(TypeError, match="x is a numpy.ndarray"):
+        gelu.implementations["cuda"][0](np.ones(3))
+
+
+def test_other_backends_know_of_no_device():
+    p = {"weight": np.ones(3), "layers": [np.zeros(2)]}
+    for backend in ("reference", "cpu"):
+        use_backend(backend)
+        assert to_device(p) is p and to_host(p) is p and device_threads(4) == 4
+
+
+def test_nothing_of_cuda_is_imported_before_it_is_chosen():
+    code = (
+        "import sys, minitransformer, minitransformer.cli as cli, minitransformer.training.run, "
+        "minitransformer.decoding.generate; minitransformer.use_backend('cpu'); "
+        "assert not [name for name in sys.modules if 'cuda' in name and name.startswith(('numba', 'cupy'))], "
+        "[name for name in sys.modules if 'cuda' in name]; "
+        "print([name for name in sys.modules if name.startswith('minitransformer') and 'cuda' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == ["minitransformer.kernels.cuda_errors"]
+    assert minitransformer.__file__.startswith(str(ROOT))
