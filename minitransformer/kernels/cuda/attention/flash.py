@@ -31,7 +31,7 @@ from numba import cuda, float32
 from . import arrays
 from .masks import NOTHING, sees, visible
 from .problem import blocks, launch, problem, upstream
-from .tiles import TILE, columns_of, dot, load_rows, rows_of_tile
+from .tiles import COLUMNS, TILE, dot, load_rows, rows_of_tile
 
 ROWS = 32  # that a block owns: a warp has one row to a lane
 
@@ -58,15 +58,19 @@ def attention_backward(dy, saved):
 
 def run(make, given, owned, *args):
     """Launch a kernel whose blocks each own ROWS rows of one head of `owned`."""
-    K = owned.shape[2]
-    kernel = make(*given.variant, ROWS, rows_of_tile(K, TILE))
-    launch(kernel, (blocks(owned.shape[1], ROWS), owned.shape[0]), (ROWS, K // columns_of(K)), *args, given.scale)
+    n, rows, K = owned.shape
+    columns = min(K, COLUMNS)
+    kernel = make(*given.variant, ROWS, rows_of_tile(K, TILE), columns)
+    launch(kernel, (blocks(rows, ROWS), n), (ROWS, K // columns), *args, given.scale)
 
 
 @cache
-def forward_kernel(K, causal, masked, rows, tile):
-    columns, parts = columns_of(K), K // columns_of(K)
-    padded, wide = K + 1, tile + 1  # rows begin in different banks, so that a warp reads a column at once
+def forward_kernel(K, causal, masked, rows, tile, columns):
+    parts, padded, wide = (
+        K // columns,
+        K + 1,
+        tile + 1,
+    )  # rows begin in different banks, so that a warp reads a column at once
 
     @cuda.jit
     def flash_forward(q, k, v, mask, n_heads, y, lse, scale):
@@ -119,9 +123,8 @@ def forward_kernel(K, causal, masked, rows, tile):
 
 
 @cache
-def query_kernel(K, causal, masked, rows, tile):
-    columns, parts = columns_of(K), K // columns_of(K)
-    padded, wide = K + 1, tile + 1
+def query_kernel(K, causal, masked, rows, tile, columns):
+    parts, padded, wide = K // columns, K + 1, tile + 1  # as in the forward
 
     @cuda.jit
     def flash_query_gradients(dy, q, k, v, mask, n_heads, y, lse, delta, dq, scale):
@@ -170,9 +173,8 @@ def query_kernel(K, causal, masked, rows, tile):
 
 
 @cache
-def key_kernel(K, causal, masked, rows, tile):
-    columns, parts = columns_of(K), K // columns_of(K)
-    padded, wide = K + 1, tile + 1
+def key_kernel(K, causal, masked, rows, tile, columns):
+    parts, padded, wide = K // columns, K + 1, tile + 1  # as in the forward
 
     @cuda.jit
     def flash_key_gradients(dy, q, k, v, mask, n_heads, lse, delta, dk, dv, scale):

@@ -18,7 +18,7 @@ from numba import cuda, float32
 from . import arrays, flash
 from .masks import sees
 from .problem import blocks, launch, upstream
-from .tiles import columns_of, dot, load_rows
+from .tiles import dot, load_rows
 
 THREADS = 64
 
@@ -53,9 +53,8 @@ def delta_kernel(K):
 
 
 @cache
-def kernel_of_all(K, causal, masked, rows, tile):
-    columns, parts = columns_of(K), K // columns_of(K)
-    padded, wide = K + 1, tile + 1
+def kernel_of_all(K, causal, masked, rows, tile, columns):
+    parts, padded, wide = K // columns, K + 1, tile + 1
 
     @cuda.jit
     def flash_atomic_gradients(dy, q, k, v, mask, n_heads, lse, delta, dq, dk, dv, scale):

@@ -10,10 +10,6 @@ COLUMNS = 32  # that a thread sums up in its registers
 TILE = 1024  # numbers in a tile of keys: 4 KB, so that all of a backward at K = 128 fit into 48 KB
 
 
-def columns_of(K):
-    return min(K, COLUMNS)
-
-
 def rows_of_tile(K, numbers):
     return max(min(numbers // K, 32), 1)
 

@@ -10,11 +10,11 @@ it (twins.py), and checks what the GPU would not forgive: that an address is a m
                                         registers, while the thread goes on; n = 0: zeros, and nothing is read
     copy_async4(m, at, x, there, n)     the same with 4 bytes
     wait_for_copies()                   until all that this thread has begun are there
-    ldmatrix(m, at)                     the warp reads four 8 × 8 matrices of 16-bit numbers; lane l says where row l % 8
-                                        of matrix l // 8 begins, and has of each matrix two numbers in a word, those
-                                        of row l // 4 in the columns 2 (l % 4) and one more
+    ldmatrix(m, at)                     the warp reads four 8 × 8 matrices of 16-bit numbers; lane l says where row
+                                        l % 8 of matrix l // 8 begins, and has of each matrix two numbers in a word,
+                                        those of row l // 4 in the columns 2 (l % 4) and one more
     ldmatrix_transposed(m, at)          the same, of the transposes
-    mma(a..., b..., c...)               the warp multiplies: A B + C, 16 × 16 by 16 × 8, of bfloat16 with sums in float32
+    mma(a..., b..., c...)               the warp multiplies: A B + C, 16 × 16 by 16 × 8, bfloat16 with float32 sums
     pack(a, b), low(word), high(word)   two float32, rounded to bfloat16, in a word; and out of it
     exp2(x)                             2ˣ, to 2⁻²² or so
 
