@@ -38,7 +38,7 @@ def test_both_commands_are_one_line_and_come_first():
     train, more, check = code_blocks("sh")
     assert train.count("\n") == check.count("\n") == 1
     assert train.endswith('.venv/bin/pip install -q -e ".[plot]" && .venv/bin/minitransformer train\n')
-    assert check.endswith('.venv/bin/pip install -q -e ".[test]" && .venv/bin/python -m pytest -q\n')
+    assert check.endswith('.venv/bin/pip install -q -e ".[test]" && .venv/bin/python -m pytest -q -n auto\n')
     for line in more.splitlines():
         assert line.startswith(".venv/bin/minitransformer ")
 
