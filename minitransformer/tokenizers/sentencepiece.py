@@ -28,13 +28,14 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 class SentencePieceTokenizer(Tokenizer):
     """pieces: [text], by id, with ▁ for a space; merges: [(left id, right id)], by rank.
 
+    ranks: of the merges, where several that make one piece have the same; by default 0, 1, 2, ...
     always: whether a space is put before a text that begins with one, too
     The 256 bytes, <s> and </s> must be pieces, and so must what each merge makes, or it is a ValueError.
     """
 
     name = "sentencepiece"
 
-    def __init__(self, pieces, merges, always=True):
+    def __init__(self, pieces, merges, always=True, ranks=None):
         self.pieces, self.merges, self.always = pieces, merges, always
         self.ids = {piece: id for id, piece in enumerate(pieces)}
         if len(self.ids) < len(pieces):
@@ -50,14 +51,16 @@ class SentencePieceTokenizer(Tokenizer):
                 for id, piece in enumerate(pieces)
             ]
         )
-        self.merged, fixed = [], {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
-        for rank, (left, right) in enumerate(merges):
+        ranks = range(len(merges)) if ranks is None else ranks
+        self.merged, fixed = {}, {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
+        for rank, (left, right) in zip(ranks, merges, strict=True):
             if not (0 <= left < len(pieces) and 0 <= right < len(pieces) and pieces[left] + pieces[right] in self.ids):
                 raise ValueError(f"merge {rank}, of the ids {left} and {right}, does not make a piece")
             if fixed & {pieces[left], pieces[right], pieces[left] + pieces[right]}:
                 raise ValueError(f"merge {rank} is of a special piece or a byte, or makes one")
-            self.merged.append(self.ids[pieces[left] + pieces[right]])
-        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
+            if self.merged.setdefault(rank, made := self.ids[pieces[left] + pieces[right]]) != made:
+                raise ValueError(f"merges of the rank {rank} make different pieces")
+        self.ranks = dict(zip(merges, ranks))
         if len(self.ranks) < len(merges):
             raise ValueError("a pair is merged twice")
 
@@ -116,7 +119,9 @@ class SentencePieceTokenizer(Tokenizer):
         return super().decode(ids).removeprefix(" ")
 
     def to_json(self):
-        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always}
+        ranks = [self.ranks[pair] for pair in self.merges]
+        said = {} if ranks == list(range(len(ranks))) else {"ranks": ranks}
+        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always} | said
 
     @classmethod
     def from_json(cls, data):
@@ -126,7 +131,12 @@ class SentencePieceTokenizer(Tokenizer):
         for merge in merges:
             if not (isinstance(merge, list) and len(merge) == 2 and all(isinstance(id, int) for id in merge)):
                 raise ValueError(f"its 'merges' are not all pairs of ids: {merge!r}")
-        return cls(pieces, [tuple(merge) for merge in merges], always)
+        ranks = data.get("ranks")
+        if ranks is not None and not (
+            isinstance(ranks, list) and len(ranks) == len(merges) and all(type(rank) is int for rank in ranks)
+        ):
+            raise ValueError("its 'ranks' are not whole numbers, one a merge")
+        return cls(pieces, [tuple(merge) for merge in merges], always, ranks)
 
 
 def split_before_spaces(text):

@@ -12,7 +12,7 @@ def read_unigram(folder):
     """The tokenizer of a folder. ValueError naming the file that is missing, damaged or of another kind."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ValueError(f"{folder} has no tokenizer.json")
+        raise ValueError(f"{folder} has no tokenizer: neither tokenizer.json nor spiece.model")
     data = read_json(path)
     try:
         return unigram_in_one(data)
