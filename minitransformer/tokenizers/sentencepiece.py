@@ -13,6 +13,7 @@ The first tokens are special: <unk>, <s>, with which a text begins, and </s>, wi
 letters and signs like any others, whatever they look like: nobody ends a text by writing so.
 """
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -23,6 +24,7 @@ from .tokenizer import Tokenizer, field
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+WORD = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -44,7 +46,7 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError(f"{missing[0]} is no piece of the vocabulary, and {len(missing) - 1} others are none")
         self.begin, self.end = self.ids[BEGIN], self.ids[END]
         self.byte_ids = [self.ids[piece] for piece in BYTES]
-        whole = dict(zip(self.byte_ids, range(256)))
+        self.whole = whole = dict(zip(self.byte_ids, range(256)))
         super().__init__(
             [
                 bytes([whole[id]]) if id in whole else piece.replace(SPACE, " ").encode("utf-8", "surrogatepass")
@@ -63,6 +65,9 @@ class SentencePieceTokenizer(Tokenizer):
         self.ranks = dict(zip(merges, ranks))
         if len(self.ranks) < len(merges):
             raise ValueError("a pair is merged twice")
+        # words are encoded each by itself, and remembered, unless some merge makes a piece that goes on over a ▁
+        self.apart = not any(len(WORD.findall(self.pieces[id])) > 1 for id in self.merged.values())
+        self.known = {}  # word -> [(id, begin, end), ...]
 
     @classmethod
     def train(cls, text, vocab_size):
@@ -88,28 +93,34 @@ class SentencePieceTokenizer(Tokenizer):
 
         The space that is put before the text has the place of what it is put before, a byte that of its character.
         """
-        ids, places = [], []  # of characters, or of the bytes of one
-        before = [(0, " ")] if text and (self.always or text[0] not in (" ", SPACE)) else []
-        for place, character in [*before, *enumerate(text)]:
-            piece = SPACE if character == " " else character
-            if piece in self.ids:
-                ids.append(self.ids[piece])
-                places.append(place)
-            else:
-                found = [self.byte_ids[byte] for byte in character.encode("utf-8")]
-                ids += found
-                places += [place] * len(found)
-        merged = merged_in_turn(ids, self.ranks, self.merged)
-        begin, offsets = 0, np.zeros((len(merged), 2), np.int64)
-        for token, n in enumerate(self.lengths(merged)):
-            offsets[token] = places[begin], places[begin + n - 1] + 1
-            begin += n
-        return np.array(merged, np.int64), offsets
+        put = bool(text) and (self.always or text[0] not in (" ", SPACE))
+        text = SPACE * put + text.replace(" ", SPACE)
+        ids, begins, ends, at = [], [], [], -put
+        for word in WORD.findall(text) if self.apart else [text]:
+            for id, begin, end in self.tokens_of(word):
+                ids.append(id)
+                begins.append(at + begin)
+                ends.append(at + end)
+            at += len(word)
+        offsets = np.array([np.maximum(begins, 0), np.maximum(ends, 1)], np.int64).T.copy()
+        return np.array(ids, np.int64), offsets
 
-    def lengths(self, ids):
-        """Of how many characters, or bytes, each token was made."""
-        whole = set(self.byte_ids)
-        return [1 if id in whole else len(self.pieces[id]) for id in ids]
+    def tokens_of(self, word):
+        """[(id, begin, end), ...]: characters, or the bytes of one, merged"""
+        if word in self.known:
+            return self.known[word]
+        ids, places = [], []
+        for place, character in enumerate(word):
+            known = character in self.ids
+            found = [self.ids[character]] if known else [self.byte_ids[byte] for byte in character.encode("utf-8")]
+            ids += found
+            places += [place] * len(found)
+        self.known[word], begin = [], 0
+        for id in merged_in_turn(ids, self.ranks, self.merged):
+            end = begin + (1 if id in self.whole else len(self.pieces[id]))
+            self.known[word].append((id, places[begin], places[end - 1] + 1))
+            begin = end
+        return self.known[word]
 
     def decode(self, ids):
         """ids, a sequence of integers   ->   text, without the space with which it begins, if it does
