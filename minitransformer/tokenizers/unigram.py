@@ -141,6 +141,7 @@ class UnigramTokenizer(Tokenizer):
             pieces, scores = learnt_pieces(words, vocab_size - len(needed))
         except ValueError as error:
             raise ValueError(f"vocab_size={vocab_size}: beside {len(needed)} pieces that must be, {error}") from None
+        scores = scores.round(9)  # so few digits that no reader of a file rounds them: ties stay ties everywhere
         return cls([*needed, *pieces], [*[0.0] * len(needed), *scores], **settings)
 
     def encode(self, text):
