@@ -29,6 +29,10 @@ def text_of(size):
     return text[: int(len(text) * size.share)]
 
 
+def about(text):
+    return {"bytes": len(text.encode("utf-8"))}
+
+
 def learnt(size):
     from minitransformer.tokenizers import TOKENIZERS
 
@@ -38,7 +42,7 @@ def learnt(size):
 def ours(size):
     text = text_of(size)
     if size.task == "train":
-        return Contender(lambda: reached(size, learnt(size).vocab_size), lambda: learnt(size))
+        return Contender(lambda: reached(size, learnt(size).vocab_size), lambda: learnt(size), about(text))
     tokenizer = learnt(size)
     known = (tokenizer.bpe if size.kind == "llama3" else tokenizer).known
 
@@ -50,14 +54,14 @@ def ours(size):
         ids, offsets = run()
         return {"ids": ids, "places": offsets}
 
-    return Contender(answer, run)
+    return Contender(answer, run, about(text))
 
 
 def theirs(size):
     text = text_of(size)
     if size.task == "train":
         learn = lambda: their_training(size, text)
-        return Contender(lambda: reached(size, learn().get_vocab_size()), learn)
+        return Contender(lambda: reached(size, learn().get_vocab_size()), learn, about(text))
     tokenizer = as_theirs(learnt(size), size.kind)
 
     def run():
@@ -69,7 +73,7 @@ def theirs(size):
         found = run()
         return {"ids": np.array(found.ids), "places": np.array(found.offsets)}
 
-    return Contender(answer, run)
+    return Contender(answer, run, about(text))
 
 
 def reached(size, vocab_size):

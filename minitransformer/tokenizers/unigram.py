@@ -44,6 +44,7 @@ from .unigram_training import learnt_pieces
 UNKNOWN = "<unk>"
 PENALTY = 10.0  # of an unknown character
 PARTED = re.compile(f"[^{WHITE}]+")
+WHOLE = re.compile("(?s:.+)")
 WORD = re.compile(f"{SPACE}[^{SPACE}]*|[^{SPACE}]+")
 
 
@@ -180,9 +181,9 @@ class UnigramTokenizer(Tokenizer):
     def words(self, text, first):
         """text   ->   (word, the place of each of its characters), ...; first: whether there is nothing before it"""
         text, places = normalized(text, self.settings.steps)
-        for run in PARTED.finditer(text) if self.settings.whitespace else [re.match("(?s).*", text)]:
+        for run in (PARTED if self.settings.whitespace else WHOLE).finditer(text):
             part, there = run[0].replace(" ", SPACE), places[run.start() : run.end()]
-            if part and self.takes_space(part, first):
+            if self.takes_space(part, first):
                 part, there = SPACE + part, [there[0], *there]
             for word in WORD.finditer(part):
                 yield word[0], there[word.start() : word.end()]
@@ -208,7 +209,7 @@ class UnigramTokenizer(Tokenizer):
                 yield begin, begin + 1, self.unknown, self.unknown_score
 
     def best(self, word):
-        """[(id, begin, end), ...]: the likeliest cut, and of equally likely ones that with the longest pieces behind"""
+        """[(id, begin, end), ...]: the likeliest cut, and of equally likely ones that with the longest last piece"""
         if word not in self.known:
             best, came = [0.0] + [-inf] * len(word), [None] * (len(word) + 1)
             for begin, end, id, score in self.edges(word):
