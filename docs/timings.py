@@ -43,7 +43,7 @@ def profile_table(result):
 def tokenizers_table(result):
     """A line for each tokenizer: how fast either side encodes, and how long it learns."""
     sides = ("ours", "tokenizers")
-    rows = ["| | encoding, here | `tokenizers` | learning, here | `tokenizers` |", "| --- | ---: | ---: | ---: | ---: |"]
+    rows = ["| | encoding, here | `tokenizers` | learning, here | `tokenizers` |", f"| --- |{' ---: |' * 4}"]
     sizes = {(size["what"]["kind"], size["what"]["task"]): size["rows"] for size in result["sizes"].values()}
     for kind in dict.fromkeys(kind for kind, _ in sizes):
         encode, learn = ({row["contender"]: row for row in sizes[kind, task]} for task in ("encode", "train"))
