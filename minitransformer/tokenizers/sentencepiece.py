@@ -16,9 +16,8 @@ letters and signs like any others, whatever they look like: nobody ends a text b
 import re
 from collections import Counter
 
-import numpy as np
-
 from .merging import Pairs, frequent_pairs, merged_in_turn
+from .special import arrays
 from .tokenizer import Tokenizer, field
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -95,15 +94,11 @@ class SentencePieceTokenizer(Tokenizer):
         """
         put = bool(text) and (self.always or text[0] not in (" ", SPACE))
         text = SPACE * put + text.replace(" ", SPACE)
-        ids, begins, ends, at = [], [], [], -put
+        found, at = [], -put
         for word in WORD.findall(text) if self.apart else [text]:
-            for id, begin, end in self.tokens_of(word):
-                ids.append(id)
-                begins.append(at + begin)
-                ends.append(at + end)
+            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in self.tokens_of(word)]
             at += len(word)
-        offsets = np.array([np.maximum(begins, 0), np.maximum(ends, 1)], np.int64).T.copy()
-        return np.array(ids, np.int64), offsets
+        return arrays(found)
 
     def tokens_of(self, word):
         """[(id, begin, end), ...]: characters, or the bytes of one, merged"""

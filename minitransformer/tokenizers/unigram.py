@@ -37,7 +37,7 @@ from ..convention import generator
 from .normalizers import check_steps, normalized
 from .pretokens import WHITE
 from .sentencepiece import BYTES, SPACE
-from .special import Special
+from .special import Special, arrays
 from .tokenizer import Tokenizer, field
 from .unigram_training import learnt_pieces
 
@@ -164,19 +164,16 @@ class UnigramTokenizer(Tokenizer):
     def cut_by(self, text, choose):
         """choose: a word   ->   [(id, begin, end), ...]"""
         text.encode("utf-8")  # half a surrogate pair has none
-        ids, begins, ends = [], [], []
-        for at, behind, special in self.special.cut(text):
-            if special is not None:
-                ids.append(self.ids[special])
-                begins.append(at)
-                ends.append(behind)
-                continue
-            for word, places in self.words(text[at:behind], first=not at):
-                for id, begin, end in choose(word):
-                    ids.append(id)
-                    begins.append(at + places[begin])
-                    ends.append(at + places[end - 1] + 1)
-        return np.array(ids, np.int64), np.array([begins, ends], np.int64).T.copy()
+        return self.special.encode(text, self.ids, lambda part, first: self.encode_part(part, first, choose))
+
+    def encode_part(self, text, first, choose):
+        return arrays(
+            [
+                (id, places[begin], places[end - 1] + 1)
+                for word, places in self.words(text, first)
+                for id, begin, end in choose(word)
+            ]
+        )
 
     def words(self, text, first):
         """text   ->   (word, the place of each of its characters), ...; first: whether there is nothing before it"""

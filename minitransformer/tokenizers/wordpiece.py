@@ -22,7 +22,7 @@ import numpy as np
 from ..ops.embedding import check_ids
 from .bert_normalizer import runs, words, words_in
 from .merging import Pairs, frequent_pairs
-from .special import Special
+from .special import Special, arrays
 from .tokenizer import Tokenizer, field
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -80,19 +80,11 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, begins, ends = [], [], []
-        for at, behind, special in self.special.cut(text):
-            if special is not None:
-                ids.append(self.ids[special])
-                begins.append(at)
-                ends.append(behind)
-                continue
-            for place, run in runs(text[at:behind]):
-                for id, begin, end in self.pieces(run):
-                    ids.append(id)
-                    begins.append(at + place + begin)
-                    ends.append(at + place + end)
-        return np.array(ids, np.int64), np.array([begins, ends], np.int64).T.copy()
+        return self.special.encode(text, self.ids, self.encode_part)
+
+    def encode_part(self, text, first):
+        found = [(id, at + begin, at + end) for at, run in runs(text) for id, begin, end in self.pieces(run)]
+        return arrays(found)
 
     def pieces(self, run):
         """[(id, begin, end), ...] of what stands between spaces: of each word, the longest piece first, and so on"""
