@@ -63,8 +63,9 @@ def replace(*path, by):
     "change, message",
     [
         (replace("model", "type", by="BPE"), "it is of the kind BPE, and Unigram is needed"),
-        (replace("model", "unk_id", by=None), "damaged or another tokenizer"),
-        (replace("model", "unk_id", by=999), "damaged or another tokenizer"),
+        (replace("model", "unk_id", by=None), "its unk_id is None, and there are"),
+        (replace("model", "unk_id", by=-1), "its unk_id is -1"),
+        (replace("model", "unk_id", by=999), "its unk_id is 999"),
         (replace("model", "vocab", by=[["<unk>"]]), "damaged or another tokenizer"),
         (replace("model", "vocab", 3, by=["a", "b"]), "damaged or another tokenizer"),
         (replace("model", "byte_fallback", by=True), "<0x00> is no piece of the vocabulary"),
