@@ -18,6 +18,7 @@ from .compare import compare
 from .machine import least_time, machine, measured_floor
 
 BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "recurrent", "block", "start")
+BENCHMARKS += ("tokenizers",)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -50,8 +51,8 @@ def run(args, benchmark):
     if args.rounds < 5:
         raise ValueError(f"--rounds must be at least 5, not {args.rounds}")
     names = [name for name in benchmark.contenders if name not in args.without and possible(name)]
-    if names[:1] != ["NumPy"]:
-        raise ValueError("without NumPy there is nothing to hold the others to")
+    if names[:1] != (first := list(benchmark.contenders)[:1]):
+        raise ValueError(f"without {first[0]} there is nothing to hold the others to")
     here = machine()
     print(f"{benchmark.about}: {here['processor']}, {here['cores']} cores, {here['versions']}")
     result = {"benchmark": args.what, "about": benchmark.about, "date": str(date.today()), "machine": here, "sizes": {}}
@@ -78,7 +79,7 @@ def run(args, benchmark):
 
 def possible(name):
     """Whether this machine has the library that a contender is made of."""
-    needs = {"PyTorch": "torch", "transformers": "transformers"}
+    needs = {"PyTorch": "torch", "transformers": "transformers", "tokenizers": "tokenizers"}
     return all(find_spec(module) for library, module in needs.items() if name.startswith(library))
 
 
@@ -88,12 +89,13 @@ def progress(line):
 
 def table(size, rows, work, floor):
     print(f"\r\033[K{size}: at best {rate(work, floor)}")
-    base, numpy = least_time(work, floor), rows[0]["median"]
+    base, first = least_time(work, floor), rows[0]["median"]
     width = max(len(row["contender"]) for row in rows)
     for row in rows:
         print(
             f"  {row['contender']:{width}}  {row['median'] * 1e3:10.3f} ms  ({row['least'] * 1e3:.3f} to "
-            f"{row['most'] * 1e3:.3f})  {numpy / row['median']:6.2f} x NumPy  {base / row['median']:5.0%} of the floor"
+            f"{row['most'] * 1e3:.3f})  {first / row['median']:6.2f} x {rows[0]['contender']}  "
+            f"{base / row['median']:5.0%} of the floor"
             f"  off {row['off']:.0e}  {row['peak'] / 2**20:8.1f} MB  {row['about']}"
         )
 

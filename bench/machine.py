@@ -27,7 +27,7 @@ def versions():
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
-    for name in ("numpy", "numba", "scipy", "torch", "transformers"):
+    for name in ("numpy", "numba", "scipy", "torch", "transformers", "tokenizers"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -6,12 +6,14 @@ from .machine import least_time
 
 COLORS = {
     "NumPy": "#9aa5b1",
+    "ours": "#1f6feb",
     "kernels": "#1f6feb",
     "as it is": "#1f6feb",
     "kernels, fused loss": "#5aa2f5",
     "kernels, fused loss, recomputing": "#a5cdfb",
     "PyTorch": "#e36209",
     "transformers": "#e36209",
+    "tokenizers": "#e36209",
 }
 
 

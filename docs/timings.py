@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 IN_README = re.compile(r"(<!-- timings: docs/timings.py writes them -->\n).*?(<!-- end of timings -->)", re.DOTALL)
-OTHERS = ("PyTorch", "transformers")  # what ours is held against, where it is there
+OTHERS = ("PyTorch", "transformers", "tokenizers")  # what ours is held against, where it is there
 
 
 def everything():
@@ -18,7 +18,8 @@ def everything():
     for path in sorted(RESULTS.glob("profile_*.json")):
         yield f"bench_{path.stem}.md", profile_table(read(path.stem))
     for path in comparisons():
-        yield f"bench_{path.stem}.md", table(read(path.stem))
+        made = tokenizers_table if path.stem == "tokenizers" else table
+        yield f"bench_{path.stem}.md", made(read(path.stem))
         if path.with_suffix(".png").exists():
             yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
 
@@ -37,6 +38,20 @@ def profile_table(result):
             rows.append(f"| {row['what']} | {row['calls']} | {time(row['seconds'])} | {share:.0%} | {least} |")
     rows.append(f"| all | | {time(result['step'])} | 100% | {time(sum(row['least'] for row in result['rows']))} |")
     return "\n".join([*rows, "", machine_line(result), ""])
+
+
+def tokenizers_table(result):
+    """A line for each tokenizer: how fast either side encodes, and how long it learns."""
+    sides = ("ours", "tokenizers")
+    rows = ["| | encoding, here | `tokenizers` | learning, here | `tokenizers` |", f"| --- |{' ---: |' * 4}"]
+    sizes = {(size["what"]["kind"], size["what"]["task"]): size["rows"] for size in result["sizes"].values()}
+    for kind in dict.fromkeys(kind for kind, _ in sizes):
+        encode, learn = ({row["contender"]: row for row in sizes[kind, task]} for task in ("encode", "train"))
+        speeds = [f"{encode[side]['about']['bytes'] / 1e6 / encode[side]['median']:.2f} MB/s" for side in sides]
+        rows.append(f"| {kind} | {' | '.join([*speeds, *(time(learn[side]['median']) for side in sides)])} |")
+    size = result["sizes"][next(iter(result["sizes"]))]
+    text = f"{size['rows'][0]['about']['bytes']:,} bytes of English, {size['what']['tokens']:,} tokens"
+    return "\n".join([*rows, "", f"{text}; medians. {machine_line(result)}", ""])
 
 
 def read(name):
@@ -79,7 +94,7 @@ def memory(result, row):
 def held_against(size):
     """The row of the library that a person would use instead; of NumPy where there is none. `as it is` before all."""
     rows = {row["contender"]: row for row in size["rows"]}
-    return rows[next(name for name in ("as it is", *OTHERS, "NumPy") if name in rows)]
+    return rows[next(name for name in ("as it is", *OTHERS, "NumPy", "ours") if name in rows)]
 
 
 def least_time(size):

@@ -4,7 +4,7 @@ FOLDER/config.json                      the architecture (`model_type`) and its 
        model.safetensors                the tensors; or in shards, model.safetensors.index.json says which is where
        vocab.json, merges.txt           the tokenizer of a GPT-2, or a RoBERTa; or both in tokenizer.json
        vocab.txt                        the tokenizer of a BERT, and tokenizer_config.json; or tokenizer.json
-       tokenizer.json                   the tokenizer of a LLaMA
+       tokenizer.json                   the tokenizer of a LLaMA, or a Llama 3; for LLaMA also tokenizer.model
 """
 
 from .folder import (

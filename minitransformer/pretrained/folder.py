@@ -10,7 +10,7 @@ import numpy as np
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
 from ..placing import to_device
-from ..tokenizers import RobertaTokenizer, WordPieceTokenizer
+from ..tokenizers import RobertaTokenizer, UnigramTokenizer, WordPieceTokenizer
 from ..training import checkpoint
 from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
@@ -225,6 +225,8 @@ def end_of(tokenizer):
     if isinstance(tokenizer, RobertaTokenizer):
         ends = {"bos_token_id": tokenizer.first, "eos_token_id": tokenizer.separator}
         return {"pad_token_id": tokenizer.pad, **ends}
+    if isinstance(tokenizer, UnigramTokenizer):
+        return {"pad_token_id": tokenizer.pad, "bos_token_id": tokenizer.first, "eos_token_id": tokenizer.separator}
     begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 

@@ -34,11 +34,18 @@ def words(text, *, lowercase, strip_accents=None):
 
     strip_accents: None, where lowering says it
     """
-    found, begin = [], 0
+    return [word for begin, run in runs(text) for word in words_in(run, begin, lowercase, strip_accents)]
+
+
+def runs(text):
+    """text   ->   (place of its first character, what stands between spaces), ..."""
+    begin = 0
     for space in SPACE.finditer(text):
-        found += words_in(text[begin : space.start()], begin, lowercase, strip_accents)
+        if begin < space.start():
+            yield begin, text[begin : space.start()]
         begin = space.end()
-    return found + words_in(text[begin:], begin, lowercase, strip_accents)
+    if begin < len(text):
+        yield begin, text[begin:]
 
 
 def words_in(text, begin, lowercase, strip_accents):

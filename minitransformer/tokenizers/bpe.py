@@ -69,6 +69,7 @@ class BPETokenizer(Tokenizer):
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         if len(self.ranks) < len(merges):
             raise ValueError("a pair is merged twice")
+        self.sizes = np.array([len(token) for token in tokens], np.int64)
         self.known = {}  # word -> ids
 
     @classmethod
@@ -89,7 +90,7 @@ class BPETokenizer(Tokenizer):
         for word in set(words):
             if word not in self.known:
                 self.known[word] = self.encode_word(word)
-        return np.fromiter(itertools.chain.from_iterable(self.known[word] for word in words), np.int64)
+        return np.fromiter(itertools.chain.from_iterable(map(self.known.__getitem__, words)), np.int64)
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends
@@ -97,10 +98,9 @@ class BPETokenizer(Tokenizer):
         A token that is only some bytes of a character has that whole character for its place.
         """
         ids = self.encode(text)
-        places = np.repeat(np.arange(len(text)), [len(character.encode("utf-8")) for character in text])  # of each byte
-        ends = np.cumsum([len(self.tokens[id]) for id in ids], dtype=np.int64)
-        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(ends)]
-        return ids, np.stack([places[begins], places[ends - 1] + 1], -1).astype(np.int64).reshape(-1, 2)
+        begins_character = np.frombuffer(text.encode("utf-8"), np.uint8) & 0xC0 != 0x80  # of each byte: 10... goes on
+        places, ends = np.cumsum(begins_character) - 1, np.cumsum(self.sizes[ids])
+        return ids, np.stack([places[ends - self.sizes[ids]], places[ends - 1] + 1], -1).astype(np.int64).reshape(-1, 2)
 
     def encode_word(self, word):
         """[ids] of one word: its bytes, merged lowest rank first"""

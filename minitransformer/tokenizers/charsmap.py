@@ -80,3 +80,8 @@ class CharsMap:
         if begin >= len(self.texts) or end < 0:
             raise ValueError(f"its table of characters is damaged: a text at byte {begin} of {len(self.texts)}")
         return self.texts[begin:end].decode("utf-8")
+
+
+def in_base64(data):
+    """How such bytes stand in files of text."""
+    return base64.b64encode(data).decode("ascii")

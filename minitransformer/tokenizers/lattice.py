@@ -32,12 +32,9 @@ def edges(words, ids, longest):
     """
     n = len(words[0])
     found = np.full((n, min(n, longest), len(words)), NONE, np.int32)
-    for w, word in enumerate(words):
-        for end in range(1, n + 1):
-            for length in range(1, min(end, longest) + 1):
-                id = ids.get(word[end - length : end])
-                if id is not None:
-                    found[end - 1, length - 1, w] = id
+    for end in range(1, n + 1):
+        for length in range(1, min(end, longest) + 1):
+            found[end - 1, length - 1] = [ids.get(word[end - length : end], NONE) for word in words]
     return found
 
 

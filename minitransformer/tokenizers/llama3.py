@@ -10,8 +10,6 @@ is to be gone on with begins with <|begin_of_text|>, and ends with <|end_of_text
 ['the', ' cat', '<|eot_id|>', 'the']
 """
 
-import numpy as np
-
 from .bpe import BPETokenizer
 from .special import Special
 from .tokenizer import Tokenizer, field
@@ -53,15 +51,7 @@ class Llama3Tokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, offsets = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
-        for begin, end, special in self.parts.cut(text):
-            if special is not None:
-                found, places = [self.special[special]], np.array([(0, end - begin)])
-            else:
-                found, places = self.bpe.encode_with_offsets(text[begin:end])
-            ids.append(found)
-            offsets.append(begin + places)
-        return np.concatenate(ids), np.concatenate(offsets)
+        return self.parts.encode(text, self.special, lambda part, first: self.bpe.encode_with_offsets(part))
 
     def text(self, id):
         """A token as text; U+FFFD for parts of characters."""

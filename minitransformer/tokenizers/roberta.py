@@ -63,16 +63,14 @@ class RobertaTokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, offsets = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
-        for begin, end, special in self.parts.cut(text):
-            if special is not None:
-                ids.append([self.special[special]])
-                offsets.append([(end - len(special), end)])
-            else:
-                found, places = self.bpe.encode_with_offsets(text[begin:end])
-                ids.append(found)
-                offsets.append(begin + self.trimmed(found, places))
-        return np.concatenate(ids), np.concatenate(offsets)
+        ids, offsets = self.parts.encode(text, self.special, self.encode_part)
+        masks = ids == self.mask
+        offsets[masks, 0] = offsets[masks, 1] - len("<mask>")  # without the spaces that it has taken
+        return ids, offsets
+
+    def encode_part(self, text, first):
+        ids, offsets = self.bpe.encode_with_offsets(text)
+        return ids, self.trimmed(ids, offsets)
 
     def trimmed(self, ids, offsets):
         """offsets (T, 2) without the spaces with which tokens begin, and end"""

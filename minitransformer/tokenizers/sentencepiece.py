@@ -13,28 +13,30 @@ The first tokens are special: <unk>, <s>, with which a text begins, and </s>, wi
 letters and signs like any others, whatever they look like: nobody ends a text by writing so.
 """
 
+import re
 from collections import Counter
 
-import numpy as np
-
 from .merging import Pairs, frequent_pairs, merged_in_turn
+from .special import arrays
 from .tokenizer import Tokenizer, field
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+WORD = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
 
 
 class SentencePieceTokenizer(Tokenizer):
     """pieces: [text], by id, with ▁ for a space; merges: [(left id, right id)], by rank.
 
+    ranks: of the merges, where several that make one piece have the same; by default 0, 1, 2, ...
     always: whether a space is put before a text that begins with one, too
     The 256 bytes, <s> and </s> must be pieces, and so must what each merge makes, or it is a ValueError.
     """
 
     name = "sentencepiece"
 
-    def __init__(self, pieces, merges, always=True):
+    def __init__(self, pieces, merges, always=True, ranks=None):
         self.pieces, self.merges, self.always = pieces, merges, always
         self.ids = {piece: id for id, piece in enumerate(pieces)}
         if len(self.ids) < len(pieces):
@@ -43,23 +45,28 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError(f"{missing[0]} is no piece of the vocabulary, and {len(missing) - 1} others are none")
         self.begin, self.end = self.ids[BEGIN], self.ids[END]
         self.byte_ids = [self.ids[piece] for piece in BYTES]
-        whole = dict(zip(self.byte_ids, range(256)))
+        self.whole = whole = dict(zip(self.byte_ids, range(256)))
         super().__init__(
             [
                 bytes([whole[id]]) if id in whole else piece.replace(SPACE, " ").encode("utf-8", "surrogatepass")
                 for id, piece in enumerate(pieces)
             ]
         )
-        self.merged, fixed = [], {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
-        for rank, (left, right) in enumerate(merges):
+        ranks = range(len(merges)) if ranks is None else ranks
+        self.merged, fixed = {}, {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
+        for rank, (left, right) in zip(ranks, merges, strict=True):
             if not (0 <= left < len(pieces) and 0 <= right < len(pieces) and pieces[left] + pieces[right] in self.ids):
                 raise ValueError(f"merge {rank}, of the ids {left} and {right}, does not make a piece")
             if fixed & {pieces[left], pieces[right], pieces[left] + pieces[right]}:
                 raise ValueError(f"merge {rank} is of a special piece or a byte, or makes one")
-            self.merged.append(self.ids[pieces[left] + pieces[right]])
-        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
+            if self.merged.setdefault(rank, made := self.ids[pieces[left] + pieces[right]]) != made:
+                raise ValueError(f"merges of the rank {rank} make different pieces")
+        self.ranks = dict(zip(merges, ranks))
         if len(self.ranks) < len(merges):
             raise ValueError("a pair is merged twice")
+        # words are encoded each by itself, and remembered, unless some merge makes a piece that goes on over a ▁
+        self.apart = not any(len(WORD.findall(self.pieces[id])) > 1 for id in self.merged.values())
+        self.known = {}  # word -> [(id, begin, end), ...]
 
     @classmethod
     def train(cls, text, vocab_size):
@@ -85,28 +92,30 @@ class SentencePieceTokenizer(Tokenizer):
 
         The space that is put before the text has the place of what it is put before, a byte that of its character.
         """
-        ids, places = [], []  # of characters, or of the bytes of one
-        before = [(0, " ")] if text and (self.always or text[0] not in (" ", SPACE)) else []
-        for place, character in [*before, *enumerate(text)]:
-            piece = SPACE if character == " " else character
-            if piece in self.ids:
-                ids.append(self.ids[piece])
-                places.append(place)
-            else:
-                found = [self.byte_ids[byte] for byte in character.encode("utf-8")]
-                ids += found
-                places += [place] * len(found)
-        merged = merged_in_turn(ids, self.ranks, self.merged)
-        begin, offsets = 0, np.zeros((len(merged), 2), np.int64)
-        for token, n in enumerate(self.lengths(merged)):
-            offsets[token] = places[begin], places[begin + n - 1] + 1
-            begin += n
-        return np.array(merged, np.int64), offsets
+        put = bool(text) and (self.always or text[0] not in (" ", SPACE))
+        text = SPACE * put + text.replace(" ", SPACE)
+        found, at = [], -put
+        for word in WORD.findall(text) if self.apart else [text]:
+            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in self.tokens_of(word)]
+            at += len(word)
+        return arrays(found)
 
-    def lengths(self, ids):
-        """Of how many characters, or bytes, each token was made."""
-        whole = set(self.byte_ids)
-        return [1 if id in whole else len(self.pieces[id]) for id in ids]
+    def tokens_of(self, word):
+        """[(id, begin, end), ...]: characters, or the bytes of one, merged"""
+        if word in self.known:
+            return self.known[word]
+        ids, places = [], []
+        for place, character in enumerate(word):
+            known = character in self.ids
+            found = [self.ids[character]] if known else [self.byte_ids[byte] for byte in character.encode("utf-8")]
+            ids += found
+            places += [place] * len(found)
+        self.known[word], begin = [], 0
+        for id in merged_in_turn(ids, self.ranks, self.merged):
+            end = begin + (1 if id in self.whole else len(self.pieces[id]))
+            self.known[word].append((id, places[begin], places[end - 1] + 1))
+            begin = end
+        return self.known[word]
 
     def decode(self, ids):
         """ids, a sequence of integers   ->   text, without the space with which it begins, if it does
@@ -116,7 +125,9 @@ class SentencePieceTokenizer(Tokenizer):
         return super().decode(ids).removeprefix(" ")
 
     def to_json(self):
-        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always}
+        ranks = [self.ranks[pair] for pair in self.merges]
+        said = {} if ranks == list(range(len(ranks))) else {"ranks": ranks}
+        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always} | said
 
     @classmethod
     def from_json(cls, data):
@@ -126,7 +137,12 @@ class SentencePieceTokenizer(Tokenizer):
         for merge in merges:
             if not (isinstance(merge, list) and len(merge) == 2 and all(isinstance(id, int) for id in merge)):
                 raise ValueError(f"its 'merges' are not all pairs of ids: {merge!r}")
-        return cls(pieces, [tuple(merge) for merge in merges], always)
+        ranks = data.get("ranks")
+        if ranks is not None and not (
+            isinstance(ranks, list) and len(ranks) == len(merges) and all(type(rank) is int for rank in ranks)
+        ):
+            raise ValueError("its 'ranks' are not whole numbers, one a merge")
+        return cls(pieces, [tuple(merge) for merge in merges], always, ranks)
 
 
 def split_before_spaces(text):

@@ -8,6 +8,8 @@ Here <mask> takes the spaces before it, so that what is put in its place may beg
 
 import re
 
+import numpy as np
+
 from .pretokens import WHITE
 
 SPACES = re.compile(f"[{WHITE}]*")
@@ -34,3 +36,22 @@ class Special:
             yield place, begin, match[0]
         if begin < len(text):
             yield begin, len(text), None
+
+    def encode(self, text, ids, encode_part):
+        """text   ->   ids (T) int64, offsets (T, 2)
+
+        ids: {special token: id}   encode_part: what lies between, and whether nothing is before it   ->   ids, offsets
+        """
+        found, places = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+        for begin, end, special in self.cut(text):
+            whole = [0, end - begin]
+            part = encode_part(text[begin:end], not begin) if special is None else ([ids[special]], [whole])
+            found.append(part[0])
+            places.append(np.add(begin, part[1]))
+        return np.concatenate(found), np.concatenate(places)
+
+
+def arrays(tokens):
+    """(id, begin, end), ...   ->   ids (T) int64, offsets (T, 2)"""
+    rows = np.array(tokens, np.int64).reshape(-1, 3)
+    return rows[:, 0].copy(), rows[:, 1:].copy()

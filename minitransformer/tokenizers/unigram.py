@@ -37,13 +37,14 @@ from ..convention import generator
 from .normalizers import check_steps, normalized
 from .pretokens import WHITE
 from .sentencepiece import BYTES, SPACE
-from .special import Special
+from .special import Special, arrays
 from .tokenizer import Tokenizer, field
 from .unigram_training import learnt_pieces
 
 UNKNOWN = "<unk>"
 PENALTY = 10.0  # of an unknown character
 PARTED = re.compile(f"[^{WHITE}]+")
+WHOLE = re.compile("(?s:.+)")
 WORD = re.compile(f"{SPACE}[^{SPACE}]*|[^{SPACE}]+")
 
 
@@ -141,6 +142,7 @@ class UnigramTokenizer(Tokenizer):
             pieces, scores = learnt_pieces(words, vocab_size - len(needed))
         except ValueError as error:
             raise ValueError(f"vocab_size={vocab_size}: beside {len(needed)} pieces that must be, {error}") from None
+        scores = scores.round(9)  # so few digits that no reader of a file rounds them: ties stay ties everywhere
         return cls([*needed, *pieces], [*[0.0] * len(needed), *scores], **settings)
 
     def encode(self, text):
@@ -162,26 +164,23 @@ class UnigramTokenizer(Tokenizer):
     def cut_by(self, text, choose):
         """choose: a word   ->   [(id, begin, end), ...]"""
         text.encode("utf-8")  # half a surrogate pair has none
-        ids, begins, ends = [], [], []
-        for at, behind, special in self.special.cut(text):
-            if special is not None:
-                ids.append(self.ids[special])
-                begins.append(at)
-                ends.append(behind)
-                continue
-            for word, places in self.words(text[at:behind], first=not at):
-                for id, begin, end in choose(word):
-                    ids.append(id)
-                    begins.append(at + places[begin])
-                    ends.append(at + places[end - 1] + 1)
-        return np.array(ids, np.int64), np.array([begins, ends], np.int64).T.copy()
+        return self.special.encode(text, self.ids, lambda part, first: self.encode_part(part, first, choose))
+
+    def encode_part(self, text, first, choose):
+        return arrays(
+            [
+                (id, places[begin], places[end - 1] + 1)
+                for word, places in self.words(text, first)
+                for id, begin, end in choose(word)
+            ]
+        )
 
     def words(self, text, first):
         """text   ->   (word, the place of each of its characters), ...; first: whether there is nothing before it"""
         text, places = normalized(text, self.settings.steps)
-        for run in PARTED.finditer(text) if self.settings.whitespace else [re.match("(?s).*", text)]:
+        for run in (PARTED if self.settings.whitespace else WHOLE).finditer(text):
             part, there = run[0].replace(" ", SPACE), places[run.start() : run.end()]
-            if part and self.takes_space(part, first):
+            if self.takes_space(part, first):
                 part, there = SPACE + part, [there[0], *there]
             for word in WORD.finditer(part):
                 yield word[0], there[word.start() : word.end()]
@@ -207,7 +206,7 @@ class UnigramTokenizer(Tokenizer):
                 yield begin, begin + 1, self.unknown, self.unknown_score
 
     def best(self, word):
-        """[(id, begin, end), ...]: the likeliest cut, and of equally likely ones that with the longest pieces behind"""
+        """[(id, begin, end), ...]: the likeliest cut, and of equally likely ones that with the longest last piece"""
         if word not in self.known:
             best, came = [0.0] + [-inf] * len(word), [None] * (len(word) + 1)
             for begin, end, id, score in self.edges(word):

@@ -57,9 +57,9 @@ def seeds(words, most):
     characters = sorted(set().union(*words))
     counts = Counter()
     for word, times in words.items():
-        for begin in range(len(word) - 1):
-            for end in range(begin + 2, min(begin + LONGEST, len(word)) + 1):
-                counts[word[begin:end]] += times
+        for n in range(2, min(LONGEST, len(word)) + 1):
+            for begin in range(len(word) - n + 1):
+                counts[word[begin : begin + n]] += times
     filling = sorted((-len(piece) * times, piece) for piece, times in counts.items() if times > 1)
     return [*characters, *(piece for _, piece in filling[:most])], len(characters)
 

@@ -20,9 +20,9 @@ from collections import Counter
 import numpy as np
 
 from ..ops.embedding import check_ids
-from .bert_normalizer import words
+from .bert_normalizer import runs, words, words_in
 from .merging import Pairs, frequent_pairs
-from .special import Special
+from .special import Special, arrays
 from .tokenizer import Tokenizer, field
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -53,7 +53,7 @@ class WordPieceTokenizer(Tokenizer):
         self.between = [self.separator]  # of two texts
         self.longest = max(map(len, vocabulary))
         self.special = Special(dict.fromkeys(SPECIAL, False))
-        self.known = {}  # word -> ([ids], where in it each begins and ends)
+        self.known = {}  # what stands between spaces -> [(id, begin, end), ...]
 
     @classmethod
     def train(cls, text, vocab_size, *, lowercase=True, strip_accents=None):
@@ -80,23 +80,21 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends"""
-        ids, offsets = [], []
-        for begin, behind, special in self.special.cut(text):
-            if special is not None:
-                ids.append(self.ids[special])
-                offsets.append((begin, behind))
-                continue
-            for word, places in words(text[begin:behind], lowercase=self.lowercase, strip_accents=self.strip_accents):
-                for id, start, stop in self.pieces(word):
-                    ids.append(id)
-                    offsets.append((begin + places[start], begin + places[stop - 1] + 1))
-        return np.array(ids, np.int64), np.array(offsets, np.int64).reshape(-1, 2)
+        return self.special.encode(text, self.ids, self.encode_part)
 
-    def pieces(self, word):
-        """[(id, begin, end), ...]: the longest piece first, and of what is left again"""
-        if word not in self.known:
-            self.known[word] = self.cut(word)
-        return self.known[word]
+    def encode_part(self, text, first):
+        found = [(id, at + begin, at + end) for at, run in runs(text) for id, begin, end in self.pieces(run)]
+        return arrays(found)
+
+    def pieces(self, run):
+        """[(id, begin, end), ...] of what stands between spaces: of each word, the longest piece first, and so on"""
+        if run not in self.known:
+            self.known[run] = [
+                (id, places[start], places[stop - 1] + 1)
+                for word, places in words_in(run, 0, self.lowercase, self.strip_accents)
+                for id, start, stop in self.cut(word)
+            ]
+        return self.known[run]
 
     def cut(self, word):
         found, begin = [], 0

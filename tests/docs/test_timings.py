@@ -11,7 +11,7 @@ NAMES = [path.stem for path in timings.comparisons()]
 
 
 def test_what_the_pages_include_is_there():
-    page = (DOCS / "kernels" / "timings.md").read_text(encoding="utf-8")
+    page = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("kernels/timings.md", "tokenizers/index.md"))
     assert len(NAMES) >= 7
     for name in NAMES:
         assert f"_generated/bench_{name}.md" in page
@@ -54,3 +54,15 @@ def test_a_table_has_a_line_for_each_contender():
 )
 def test_times_in_a_unit_that_suits(seconds, text):
     assert timings.time(seconds) == text
+
+
+def test_a_table_has_a_line_for_each_tokenizer():
+    result = timings.read("tokenizers")
+    lines = timings.tokenizers_table(result).splitlines()
+    kinds = {size["what"]["kind"] for size in result["sizes"].values()}
+    assert len(lines) == 2 + len(kinds) + 2 and len(kinds) == 5
+    for kind in kinds:
+        rows = result["sizes"][f"{kind}, encode"]["rows"]
+        assert [row["contender"] for row in rows] == ["ours", "tokenizers"] and all(row["off"] == 0 for row in rows)
+        (line,) = (line for line in lines if line.startswith(f"| {kind} |"))
+        assert f"| {rows[0]['about']['bytes'] / 1e6 / rows[0]['median']:.2f} MB/s |" in line

@@ -15,6 +15,8 @@ import pytest
 
 MISSING = [name for name in ("torch", "transformers") if find_spec(name) is None]
 collect_ignore_glob = ["*.py"] if MISSING else []
+if find_spec("sentencepiece") is None:
+    collect_ignore_glob.append("test_sentencepiece_files.py")
 
 
 @pytest.fixture
@@ -40,6 +42,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             f"tests/parity: not collected, for want of {' and '.join(MISSING)} (the extra `parity` brings them)"
         )
+    if not MISSING and collect_ignore_glob:
+        terminalreporter.write_line(f"tests/parity: not collected for want of sentencepiece: {collect_ignore_glob[0]}")
     compared, worst = {}, {}
     logits = {}  # of published folders
     for name, n, difference, at, of_logits in recorded(terminalreporter):

@@ -115,7 +115,8 @@ def test_the_same_ids_places_and_text(way, tmp_path, rng):
     theirs = trained(way)
     ours = ours_of(theirs, tmp_path)
     special = WAYS[way][0]
-    fuzz = [sprinkled(text, special, rng) if i % 2 else text for i, text in enumerate(strings(rng, FUZZ))]
+    n = FUZZ if way == "T5" else FUZZ // (len(WAYS) - 1)
+    fuzz = [sprinkled(text, special, rng) if i % 2 else text for i, text in enumerate(strings(rng, n))]
     new, compared = disputed(fuzz, theirs, ours), 0
     for text in [*TEXTS, "", " ", "  a", "▁a b", *special, f" {special[-1]} a{special[-1]}", *fuzz]:
         if new & set(text):
@@ -126,7 +127,7 @@ def test_the_same_ids_places_and_text(way, tmp_path, rng):
         assert offsets.tolist() == [list(pair) for pair in expected.offsets], ascii(text)
         assert ours.decode(ids) == theirs.decode(expected.ids, skip_special_tokens=False), ascii(text)
         compared += 1
-    assert compared > 0.98 * FUZZ
+    assert compared > 0.98 * n
 
 
 @pytest.mark.parametrize("pair", [False, True])

@@ -63,8 +63,9 @@ def replace(*path, by):
     "change, message",
     [
         (replace("model", "type", by="BPE"), "it is of the kind BPE, and Unigram is needed"),
-        (replace("model", "unk_id", by=None), "damaged or another tokenizer"),
-        (replace("model", "unk_id", by=999), "damaged or another tokenizer"),
+        (replace("model", "unk_id", by=None), "its unk_id is None, and there are"),
+        (replace("model", "unk_id", by=-1), "its unk_id is -1"),
+        (replace("model", "unk_id", by=999), "its unk_id is 999"),
         (replace("model", "vocab", by=[["<unk>"]]), "damaged or another tokenizer"),
         (replace("model", "vocab", 3, by=["a", "b"]), "damaged or another tokenizer"),
         (replace("model", "byte_fallback", by=True), "<0x00> is no piece of the vocabulary"),
@@ -108,5 +109,5 @@ def test_what_has_no_published_form():
 
 
 def test_without_a_tokenizer(tmp_path):
-    with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
+    with pytest.raises(ValueError, match="has no tokenizer: neither tokenizer.json nor spiece.model"):
         read_tokenizer(tmp_path, "t5")

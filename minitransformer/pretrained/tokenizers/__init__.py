@@ -10,6 +10,7 @@ from ...tokenizers import (
 )
 from .bpe import bpe_files, characters, read_bpe
 from .llama3 import is_llama3, llama3_files, read_llama3
+from .model_file import model_file, read_model
 from .roberta import read_roberta, roberta_files
 from .sentencepiece import METASPACE, read_sentencepiece, sentencepiece_files
 from .unigram import read_unigram, unigram_files
@@ -33,6 +34,7 @@ READ = {
     UnigramTokenizer: read_unigram,
     WordPieceTokenizer: read_wordpiece,
 }
+MODEL_FILES = {SentencePieceTokenizer, UnigramTokenizer}  # which may be in SentencePiece's own files
 FILES = {
     BPETokenizer: bpe_files,
     Llama3Tokenizer: llama3_files,
@@ -48,6 +50,8 @@ def read_tokenizer(folder, kind):
     path = folder / "tokenizer.json"
     if Llama3Tokenizer in others and path.is_file() and is_llama3(path):
         return read_llama3(folder)
+    if MODEL_FILES & {*KINDS[kind]} and not path.is_file() and (path := model_file(folder)):
+        return read_model(path, KINDS[kind])
     return READ[first](folder)
 
 

@@ -21,8 +21,7 @@ def read_sentencepiece(folder):
     """The tokenizer of a folder. ValueError naming the file that is missing, damaged or of another kind."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        other = "; tokenizer.model is not read, but transformers makes the one of the other"
-        raise ValueError(f"{folder} has no tokenizer.json{other if (folder / 'tokenizer.model').is_file() else ''}")
+        raise ValueError(f"{folder} has no tokenizer: neither tokenizer.json nor tokenizer.model")
     data = read_json(path)
     try:
         model, added = data["model"], {token["content"]: token["id"] for token in data.get("added_tokens") or []}

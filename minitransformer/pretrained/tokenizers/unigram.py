@@ -12,7 +12,7 @@ def read_unigram(folder):
     """The tokenizer of a folder. ValueError naming the file that is missing, damaged or of another kind."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ValueError(f"{folder} has no tokenizer.json")
+        raise ValueError(f"{folder} has no tokenizer: neither tokenizer.json nor spiece.model")
     data = read_json(path)
     try:
         return unigram_in_one(data)
@@ -25,8 +25,9 @@ def unigram_in_one(data):
     if (kind := model.get("type", "Unigram")) != "Unigram":
         raise ValueError(f"it is of the kind {shown(str(kind))}, and Unigram is needed")
     pieces, scores = [piece for piece, _ in model["vocab"]], [score for _, score in model["vocab"]]
-    unknown = pieces[model["unk_id"]]
-    special = {}
+    if type(unknown := model["unk_id"]) is not int or not 0 <= unknown < len(pieces):
+        raise ValueError(f"its unk_id is {unknown!r}, and there are {len(pieces)} pieces")
+    unknown, special = pieces[unknown], {}
     for token in data.get("added_tokens") or []:
         text, id = token["content"], token["id"]
         if id == len(pieces):
@@ -38,14 +39,8 @@ def unigram_in_one(data):
             raise ValueError(f"its token {shown(text)} has {', '.join(wrong)}, which is not here")
         special[text] = bool(token.get("lstrip", False))
     settings = words_of(data.get("pre_tokenizer")) | frame_of(data.get("post_processor"), pieces)
-    byte_fallback = model.get("byte_fallback", False)
-    how = {
-        "special": special,
-        "unknown": unknown,
-        "byte_fallback": byte_fallback,
-        "steps": steps_of(data["normalizer"]),
-    }
-    return UnigramTokenizer(pieces, scores, **how, **settings)
+    settings |= {"special": special, "unknown": unknown, "steps": steps_of(data.get("normalizer"))}
+    return UnigramTokenizer(pieces, scores, byte_fallback=model.get("byte_fallback", False), **settings)
 
 
 # ----------------------------------------------------------------------------------------------------- normalisation
