@@ -136,7 +136,7 @@ def test_what_it_refuses(text, tmp_path, capsys):
         ([*run, "--vocab-size", "12"], "vocab_size=12 has no room for the"),
         ([*run, "--model", "roberta", "--vocab-size", "200"], "vocab_size=200 has no room for 5 special tokens and"),
         ([*run, "--context", "4"], "context must be at least 8, not 4"),
-        ([*begun, "--from", "short"], "--context 128 is longer than the model's context of 9"),
+        ([*begun, "--from", "short", "--context", "12"], "--context 12 is longer than the model's context of 9"),
         ([*begun, "--from", "short", "--layers", "2"], "short says it already: --layers cannot go with --from"),
         ([*begun, "--from", "nowhere"], "nowhere has no config.json"),
         ([*begun, "--from", "short", "--tokenizer", "short"], "--from brings a tokenizer: it does not go with --tok"),
