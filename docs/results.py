@@ -18,6 +18,7 @@ def everything():
     yield "copy_task_cross_attention.svg", copy_task_cross_attention()
     yield "sentences.md", sentences_table()
     yield "parity.md", parity_table()
+    yield "loading_memory.md", loading_memory_table()
     yield "pretraining.md", pretraining_table()
     yield "pretraining_gaps.md", pretraining_gaps()
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((sentences, pretraining_curves)))
@@ -43,6 +44,19 @@ def parity_table():
         rows.append(f"| {name} | {row['compared']} | {row['logits']:.1e} | {row['worst']:.1e} |")
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return "\n".join([*rows, "", f"{versions}; {found['date']}.", ""])
+
+
+def loading_memory_table():
+    """A row for each precision in which the file is, and below it on what it was measured."""
+    found = read("loading_memory")
+    rows = ["| file | its size | as float32 | the most memory meanwhile | |", "| --- | ---: | ---: | ---: | ---: |"]
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    for row in found["rows"]:
+        sizes = " | ".join(f"{row[name] / 1e6:,.0f} MB" for name in ("file", "bytes", "peak"))
+        rows.append(f"| {names[row['stored']]} | {sizes} | {row['peak'] / row['bytes']:.2f} × |")
+    machine = found["machine"]
+    about = f"NumPy {machine['numpy']}, Python {machine['python']}, {machine['platform']}; {found['date']}."
+    return "\n".join([*rows, "", about, ""])
 
 
 def axes_of_share():

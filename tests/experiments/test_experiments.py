@@ -9,9 +9,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from experiments import addition, copy_task, pretraining, sentences
+from experiments import addition, copy_task, loading_memory, pretraining, sentences
 from experiments.results import SEEDS, read
+from minitransformer.models import GPT2
+from minitransformer.pretrained import load_pretrained
 from minitransformer.training.loop import Training
+from minitransformer.trees import leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXPERIMENTS = {"addition": addition, "copy_task": copy_task}
@@ -124,6 +127,24 @@ def test_pretraining_finds_what_it_writes(tmp_path):
         and found["records"][-1].keys() == read("pretraining")["records"][-1].keys()
     )
     assert [len(guesses) for _, guesses in found["gaps"]] == [4] * len(pretraining.GAPS)
+
+
+def test_loading_takes_hardly_more_memory_than_the_tensors():
+    """As it was measured; and that what is measured are those very numbers, in each precision."""
+    found = read("loading_memory")["rows"]
+    assert [row["stored"] for row in found] == list(loading_memory.AS_STORED)
+    assert all(497e6 < row["bytes"] < row["peak"] <= 1.1 * row["bytes"] for row in found)
+    assert found[0]["file"] > 497e6 and all(row["file"] < 250e6 for row in found[1:])
+
+
+@pytest.mark.parametrize("dtype, rounded", [("F32", 0), ("F16", 2**-10), ("BF16", 2**-7)])
+def test_what_is_stored_is_read(dtype, rounded, tmp_path):
+    model = GPT2(300, 8, 2, 2, 8)
+    p = loading_memory.make(tmp_path / "gpt2", model)
+    loading_memory.store(tmp_path / "gpt2", p, dtype, model)
+    assert loading_memory.measure(tmp_path / "gpt2")["bytes"] == sum(leaf.nbytes for _, leaf in leaves(p))
+    for (path, a), (_, b) in zip(leaves(load_pretrained(tmp_path / "gpt2").p), leaves(p), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rounded, atol=1e-7, err_msg=path)
 
 
 # ------------------------------------------------------------------------------------------------------------ the data

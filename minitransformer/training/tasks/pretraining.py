@@ -47,7 +47,7 @@ class PretrainingSettings(Settings):
     duplicates: int = option(10, "how often each text is packed and masked anew, where masking is static", least=1)
     context: int = option(64, "tokens of a row, special ones among them", least=8)
     batch: int = option(16, "rows a batch", least=1)
-    steps: int = option(6000, "steps of the optimizer", least=1)
+    steps: int = option(4000, "steps of the optimizer", least=1)
     warmup: int = option(300, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(2e-3, "the highest learning rate", above=0, below=math.inf)
     beta2: float = option(0.999, "Adam's memory of its square", least=0, below=1)
