@@ -20,7 +20,10 @@ def everything():
     yield "copy_task_cross_attention.svg", copy_task_cross_attention()
     yield "sentences.md", sentences_table()
     yield "parity.md", parity_table()
-    yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((sentences,)))
+    yield "loading_memory.md", loading_memory_table()
+    yield "pretraining.md", pretraining_table()
+    yield "pretraining_gaps.md", pretraining_gaps()
+    yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((sentences, pretraining_curves)))
     for name, claim in CLAIMS.items():
         found = read(f"story_{name}")
         yield f"story_{name}.md", table_of_claim(claim, found)
@@ -57,6 +60,19 @@ def parity_table():
         rows.append(f"| {name} | {row['compared']} | {row['logits']:.1e} | {row['worst']:.1e} |")
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return "\n".join([*rows, "", f"{versions}; {found['date']}.", ""])
+
+
+def loading_memory_table():
+    """A row for each precision in which the file is, and below it on what it was measured."""
+    found = read("loading_memory")
+    rows = ["| file | its size | as float32 | the most memory meanwhile | |", "| --- | ---: | ---: | ---: | ---: |"]
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    for row in found["rows"]:
+        sizes = " | ".join(f"{row[name] / 1e6:,.0f} MB" for name in ("file", "bytes", "peak"))
+        rows.append(f"| {names[row['stored']]} | {sizes} | {row['peak'] / row['bytes']:.2f} × |")
+    machine = found["machine"]
+    about = f"NumPy {machine['numpy']}, Python {machine['python']}, {machine['platform']}; {found['date']}."
+    return "\n".join([*rows, "", about, ""])
 
 
 def axes_of_share():
@@ -128,3 +144,54 @@ def sentences_table():
         j = alike[i].argmax()
         rows.append(f"| {name} | {text} | {found['clusters'][i] + 1} | {names[j]}, {alike[i, j]:.2f} |")
     return "\n".join([*rows, ""])
+
+
+def pretraining_table():
+    """The last scores beside those of who does not look, and below it on what."""
+    found, machine = read("pretraining"), read("pretraining")["machine"]
+    last, guess, settings = found["records"][-1], found["baseline"], found["settings"]
+    rows = [
+        "| held out | the model | without looking |",
+        "| --- | ---: | ---: |",
+        f"| masked tokens that are right | {last['masked_accuracy']:.1%} | {guess['masked_accuracy']:.1%} |",
+        f"| loss of a masked token, in nats | {last['masked_loss']:.2f} | {guess['masked_loss']:.2f} |",
+        f"| next sentences that are right | {last['next_sentence_accuracy']:.1%} | 50% |",
+        "",
+        f"{settings['layers']} layers of width {settings['width']}, {settings['steps']:,} steps of {settings['batch']} "
+        f"rows of {settings['context']} tokens, from a text of {found['learnt']:,}, in {found['cpu_seconds'] / 60:.0f} "
+        f"minutes of processor time, both threads together. NumPy {machine['numpy']}, {', '.join(machine['blas'])}, "
+        f"Python {machine['python']}, {machine['platform']}.",
+    ]
+    return "\n".join([*rows, ""])
+
+
+def pretraining_gaps():
+    """A row a sentence, and what the model says where it has a gap."""
+    rows = ["| sentence | the model says |", "| --- | --- |"]
+    for text, guesses in read("pretraining")["gaps"]:
+        said = ", ".join(f"{token} {chance:.2f}" for token, chance in guesses)
+        rows.append(f"| {text} | {said} |")
+    return "\n".join([*rows, ""])
+
+
+def pretraining_curves():
+    """Both scores over the steps, each above its dashed line: what one has without looking."""
+    found = read("pretraining")
+    steps = [record["step"] for record in found["records"]]
+    made, axes = pictures.figure(8, 2.9, 2)
+    for ax, (name, title, guess) in zip(
+        axes,
+        (
+            ("masked_accuracy", "masked tokens", found["baseline"]["masked_accuracy"]),
+            ("next_sentence_accuracy", "next sentences", 0.5),
+        ),
+        strict=True,
+    ):
+        ax.plot(steps, [record[name] for record in found["records"]], color=BLUE, marker="o", markersize=3)
+        ax.axhline(guess, color=GREY, ls="--", lw=1)
+        ax.annotate("without looking", (steps[-1], guess), (0, 4), textcoords="offset points", ha="right", color=GREY)
+        ax.set(title=title, xlabel="step", ylabel="right, of those held out", xlim=(0, None))
+        ax.set(ylim=(0, None) if guess < 0.5 else (0.45, 1))
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+        ax.grid(alpha=0.25)
+    return made

@@ -68,6 +68,7 @@ def of_model(args):
     from ..finetuning.head import load_body, published
     from ..models import MaskedLanguageModel, PreTraining
     from ..pretrained import ARCHITECTURES
+    from ..training.tasks import PretrainingSettings
     from ..training.tasks.objectives import OBJECTIVES
 
     body = load_body(args.begun, MaskedLanguageModel)
@@ -78,6 +79,8 @@ def of_model(args):
     p = model.init(np.random.default_rng(args.seed or 0)) | {"body": body.p["body"]}
     drawn = {part: published(args.begun, ARCHITECTURES[kind], model, part, p[part]) for part in p if part != "body"}
     more = {"begun": args.begun, "tokenizer": args.begun, "model": kind, "dropout": model.body.dropout_rate}
+    if args.context is None:
+        more["context"] = min(model.body.context_length, PretrainingSettings.context)
     return more, {"tokenizer": body.tokenizer, "model": model, "p": p | drawn}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .text import read_text, topics_of_python
+from .text import read_text
 
 BLANK = re.compile(r"\n[^\S\n]*\n")
 NEXT = re.compile(r"(?<=[.!?])\s+")
@@ -35,21 +35,6 @@ def read_documents(paths, boundary="blank"):
     if not found:
         raise ValueError(f"{', '.join(map(str, paths))}: there is no text in it")
     return found
-
-
-def python_documents():
-    """The topics of the Python Language Reference, a document each, without lines that have no letter.
-
-    Some topics hold others whole. A paragraph counts where it stands first, in the order of the topics' names: what is
-    held out must not stand among what is learnt.
-    """
-    seen, texts = set(), []
-    for text in topics_of_python():
-        paragraphs = dict.fromkeys(part.strip() for part in BLANK.split(text))
-        lines = (line for part in paragraphs if part not in seen for line in part.splitlines())
-        texts.append("\n".join(line for line in lines if any(map(str.isalpha, line))))
-        seen.update(paragraphs)
-    return documents_of(texts, "file")
 
 
 def hold_out(documents, share=0.1, least=2):

@@ -2,15 +2,19 @@
 
 import importlib
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from experiments import addition, copy_task, sentences
+from experiments import addition, copy_task, loading_memory, pretraining, sentences
 from experiments.results import SEEDS, read
+from minitransformer.models import GPT2
+from minitransformer.pretrained import load_pretrained
 from minitransformer.training.loop import Training
+from minitransformer.trees import leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXPERIMENTS = {"addition": addition, "copy_task": copy_task}
@@ -59,7 +63,7 @@ def test_the_page_shows_what_was_found(monkeypatch):
             assert row.startswith(f"| {run['seed']} | {run['right']:,} of 1,000 | 400 |"), row
     files = dict(results.everything())
     assert all(ElementTree.fromstring(files[name]).tag.endswith("svg") for name in files if name.endswith(".svg"))
-    assert sum(name.endswith(".svg") for name in files) == 4
+    assert sum(name.endswith(".svg") for name in files) == 5
 
 
 def test_the_sentences_that_were_kept_are_these_and_their_clusters_are_the_subjects():
@@ -97,6 +101,50 @@ def test_the_exam_follows_the_seed_and_not_the_threads(name, monkeypatch):
     for seed, threads in ((1, 1), (1, 2), (2, 1)):
         module.learn(seed, threads)
     assert steps[0].losses == steps[1].losses != steps[2].losses
+
+
+def test_what_was_pretrained_knows_more_than_the_frequencies():
+    """As the page shows; and it was made with these settings."""
+    found = read("pretraining")
+    last, guess = found["records"][-1], found["baseline"]
+    assert found["settings"] == as_json(asdict(pretraining.SETTINGS))
+    assert last["step"] == pretraining.SETTINGS.steps and last["masked_accuracy"] > 2 * guess["masked_accuracy"]
+    assert last["masked_loss"] < guess["masked_loss"] and last["next_sentence_accuracy"] > 0.55
+    assert [text for text, _ in found["gaps"]] == list(pretraining.GAPS)
+
+
+def test_pretraining_finds_what_it_writes(tmp_path):
+    """All of it, but with a handful of steps on a handful of sentences."""
+    path = tmp_path / "text.txt"
+    path.write_text(
+        "\n\n".join(f"return the {c} of it.\nthe list is {c}. if {c}" for c in "abcdefgh"), encoding="utf-8"
+    )
+    tiny = {"layers": 1, "heads": 2, "width": 8, "context": 24, "batch": 4, "steps": 2, "duplicates": 1}
+    settings = replace(pretraining.SETTINGS, text=(str(path),), **tiny)
+    found = json.loads(json.dumps(pretraining.learn(tmp_path / "run", settings, threads=1)))
+    assert (
+        found.keys() == read("pretraining").keys()
+        and found["records"][-1].keys() == read("pretraining")["records"][-1].keys()
+    )
+    assert [len(guesses) for _, guesses in found["gaps"]] == [4] * len(pretraining.GAPS)
+
+
+def test_loading_takes_hardly_more_memory_than_the_tensors():
+    """As it was measured; and that what is measured are those very numbers, in each precision."""
+    found = read("loading_memory")["rows"]
+    assert [row["stored"] for row in found] == list(loading_memory.AS_STORED)
+    assert all(497e6 < row["bytes"] < row["peak"] <= 1.1 * row["bytes"] for row in found)
+    assert found[0]["file"] > 497e6 and all(row["file"] < 250e6 for row in found[1:])
+
+
+@pytest.mark.parametrize("dtype, rounded", [("F32", 0), ("F16", 2**-10), ("BF16", 2**-7)])
+def test_what_is_stored_is_read(dtype, rounded, tmp_path):
+    model = GPT2(300, 8, 2, 2, 8)
+    p = loading_memory.make(tmp_path / "gpt2", model)
+    loading_memory.store(tmp_path / "gpt2", p, dtype, model)
+    assert loading_memory.measure(tmp_path / "gpt2")["bytes"] == sum(leaf.nbytes for _, leaf in leaves(p))
+    for (path, a), (_, b) in zip(leaves(load_pretrained(tmp_path / "gpt2").p), leaves(p), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rounded, atol=1e-7, err_msg=path)
 
 
 # ------------------------------------------------------------------------------------------------------------ the data

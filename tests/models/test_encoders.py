@@ -10,6 +10,7 @@ from minitransformer.models import (
     BERT,
     DistilBERT,
     MaskedLanguageModel,
+    PreTraining,
     RoBERTa,
     SentenceEncoder,
     SpanFinder,
@@ -80,6 +81,47 @@ def test_the_published_sizes(size, number):
     assert count(BERT(n_layers=L, n_heads=H, d_model=D, d_ff=F)) == number
     assert number == (30522 + 512 + 2 + 2) * D + L * (4 * D * D + 2 * D * F + F + 9 * D)
     assert count(DistilBERT()) == 66_362_880 == (30522 + 512 + 2) * 768 + 6 * (4 * 768**2 + 2 * 768 * 3072 + 9984)
+
+
+@every_body
+def test_some_places_alone(body, rng):
+    """What is asked at some places is what all places say there; and what nobody asked, nobody feels."""
+    model, ids = MaskedLanguageModel(body), rng.integers(0, 13, (4, 7))
+    p, places = parameters(model, rng), np.array([27, 0, 5, 13])
+    whole, saved_whole = model.forward(p, ids)
+    some, saved = model.forward(p, ids, places=places)
+    close(some, whole.reshape(28, 13)[places])
+    dsome, dwhole = rng.normal(size=some.shape), np.zeros(whole.shape)
+    dwhole.reshape(28, 13)[places] = dsome
+    found, expected = dict(leaves(model.backward(dsome, saved))), dict(leaves(model.backward(dwhole, saved_whole)))
+    for path, leaf in expected.items():
+        close(found[path], leaf)
+    with pytest.raises(ValueError, match="range from 0 to 28"):
+        model.forward(p, ids, places=np.array([0, 28]))
+
+
+def test_both_tasks_are_those_of_the_heads_alone(rng):
+    """What was masked, as the MaskedLanguageModel of the same parameters says it; the rest, as a classifier without
+    dropout. Where one is not felt, the gradient is that of the other.
+    """
+    model, ids = PreTraining(BODY), rng.integers(0, 13, (4, 7))
+    p = parameters(model, rng)
+    (masked, follows), saved = model.forward(p, ids)
+    alone, saved_alone = model.masked.forward(p, ids)
+    classifier = TextClassifier(BODY, 2, dropout_rate=0.0)
+    q = {"body": p["body"], "pooler": p["pooler"], "classifier": p["next"]}
+    said, saved_said = classifier.forward(q, ids)
+    close(masked, alone)
+    close(follows, said)
+    dmasked, dfollows = rng.normal(size=masked.shape), rng.normal(size=follows.shape)
+    both = dict(leaves(model.backward(dmasked, dfollows, saved)))
+    first, second = model.masked.backward(dmasked, saved_alone), classifier.backward(dfollows, saved_said)
+    expected = {path.replace("classifier.", "next."): leaf for path, leaf in leaves(second)}
+    for path, leaf in leaves(first):
+        expected[path] = expected.get(path, 0) + leaf
+    assert both.keys() == expected.keys() == dict(leaves(p)).keys()
+    for path, leaf in expected.items():
+        close(both[path], leaf)
 
 
 @pytest.mark.parametrize("model, shape", list(zip(MODELS, SHAPES, strict=True)), ids=NAMES)

@@ -9,13 +9,14 @@ from torch import nn
 from minitransformer import models, ops
 from minitransformer.convention import fold
 from minitransformer.pretrained import ARCHITECTURES
-from minitransformer.training.losses import label_loss
+from minitransformer.training.losses import label_loss, masked_token_loss, pretraining_loss
 from minitransformer.trees import leaves
 
 from .twins import call, twin, twin_of
 
 TASKS = {
     models.MaskedLanguageModel: "ForMaskedLM",
+    models.PreTraining: "ForPreTraining",
     models.SentenceEncoder: "Model",
     models.SpanFinder: "ForQuestionAnswering",
     models.TextClassifier: "ForSequenceClassification",
@@ -126,11 +127,17 @@ def head_twin(of_theirs, of_hidden):
     """of_theirs: of transformers' output, the part that is ours   of_hidden: what the head does, with dropout"""
 
     def make(model):
-        def forward(p, ids, *, types=None, mask=None, key=None):
+        def forward(p, ids, *, types=None, mask=None, places=None, key=None):
             if key is None:
-                return of_theirs(theirs(model, p, ids, types, mask), mask)
-            h = twin(model.body)(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
-            return of_hidden(model, p, h, key)
+                found = of_theirs(theirs(model, p, ids, types, mask), mask)
+            else:
+                h = twin(model.body)(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
+                found = of_hidden(model, p, h, key)
+            if places is None:
+                return found
+            said, *more = found if isinstance(found, tuple) else (found,)
+            said = said.flatten(0, 1)[places]
+            return (said, *more) if more else said
 
         return forward
 
@@ -145,6 +152,11 @@ def masked_language_model(model, p, h, key):
     h = nn.functional.gelu(twin(ops.linear)(p["transform"], h))
     h = twin(ops.layer_norm)(p["norm"], h, eps=model.body.eps)
     return h @ p["body"]["token"]["weight"].T + p["table"]["bias"]
+
+
+def pre_training(model, p, h, key):
+    first = torch.tanh(twin(ops.linear)(p["pooler"], h[:, 0]))
+    return masked_language_model(model, p, h, key), twin(ops.linear)(p["next"], first)
 
 
 def text_classifier(model, p, h, key):
@@ -170,6 +182,9 @@ def sentence(model, h, mask):
 
 
 twin_of(models.MaskedLanguageModel)(head_twin(lambda found, mask: found.logits, masked_language_model))
+twin_of(models.PreTraining)(
+    head_twin(lambda found, mask: (found.prediction_logits, found.seq_relationship_logits), pre_training)
+)
 twin_of(models.TextClassifier)(head_twin(lambda found, mask: found.logits, text_classifier))
 twin_of(models.TokenClassifier)(head_twin(lambda found, mask: found.logits, token_classifier))
 twin_of(models.SpanFinder)(
@@ -190,5 +205,19 @@ def _(loss):
     def value(p, ids, types, mask, targets, *, key=None):
         logits = twin(loss.model)(p, ids, types=types, mask=mask, key=key)
         return twin(ops.cross_entropy)(logits, targets, label_smoothing=loss.label_smoothing)
+
+    return value
+
+
+@twin_of(masked_token_loss)
+def _(loss):
+    return twin(label_loss(loss.model, label_smoothing=loss.label_smoothing))
+
+
+@twin_of(pretraining_loss)
+def _(loss):
+    def value(p, ids, types, mask, targets, origins, *, key=None):
+        said, follows = twin(loss.model)(p, ids, types=types, mask=mask, key=key)
+        return twin(ops.cross_entropy)(said, targets), twin(ops.cross_entropy)(follows, origins)
 
     return value

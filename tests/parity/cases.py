@@ -31,6 +31,7 @@ from minitransformer.models import (
     LuongSeq2Seq,
     MaskedLanguageModel,
     PreNormTransformer,
+    PreTraining,
     RoBERTa,
     SentenceEncoder,
     Seq2Seq,
@@ -40,7 +41,14 @@ from minitransformer.models import (
     Transformer,
     ULMFiT,
 )
-from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
+from minitransformer.training.losses import (
+    fused_next_token_loss,
+    label_loss,
+    masked_token_loss,
+    next_token_loss,
+    pretraining_loss,
+    translation_loss,
+)
 
 GATES, STATES = {"rnn": 1, "gru": 3, "lstm": 4}, {"rnn": "h", "gru": "h", "lstm": "hc"}
 MORE = {}  # name of a thing -> function of a Draw that yields cases
@@ -467,6 +475,35 @@ def _(draw, head):
     more = {"n_classes": 5} if head in (TextClassifier, TokenClassifier) else {}
     for body in BODIES:
         yield from bert_cases(draw, body, head, **more)
+
+
+@more_of(PreTraining)
+def _(draw, head):
+    yield from bert_cases(draw, BODIES[0], head)
+    model, args, zero = bert(draw, head)
+    yield case(model, **args, zero=zero, static={"places": draw.rng.permutation(28)[:5]})
+
+
+@more_of(masked_token_loss)
+def _(draw, loss):
+    for body in BODIES:
+        model, args, zero = bert(draw, MaskedLanguageModel, body)
+        types = draw.ids(getattr(body, "n_types", 1), 4, 7)
+        yield case(loss(model), **args, **masked_batch(draw, types), zero=zero)
+
+
+@more_of(pretraining_loss)
+def _(draw, loss):
+    model, args, zero = bert(draw, PreTraining)
+    batch = masked_batch(draw, draw.ids(2, 4, 7))
+    yield case(loss(model), **args, **batch, origins=draw.ids(2, 4), zero=zero)
+
+
+def masked_batch(draw, types):
+    """What a loss takes behind ids: some tokens of most rows are asked, of the first row none."""
+    targets = np.where(draw.rng.random((4, 7)) < 0.6, -100, draw.ids(13, 4, 7))
+    targets[0], targets[1, 2] = -100, 5
+    return {"types": types, "mask": draw.padding(4, 7)[..., ::-1], "targets": targets}
 
 
 @more_of(label_loss)

@@ -6,6 +6,7 @@ from ...models import (
     BERT,
     DistilBERT,
     MaskedLanguageModel,
+    PreTraining,
     RoBERTa,
     SentenceEncoder,
     SpanFinder,
@@ -13,7 +14,7 @@ from ...models import (
     TokenClassifier,
 )
 from ...ops import relu
-from ...training.losses import label_loss
+from ...training.losses import label_loss, masked_token_loss, pretraining_loss
 from .blocks import KEY_BIAS
 from .case import case, cases_of
 
@@ -41,8 +42,11 @@ def tiny_bert(draw, head, body=BERT, **more):
     return model, args, static, tuple(f"{path}layers.{i}.{KEY_BIAS}" for i in range(n_layers))
 
 
-def head_cases(draw, head, body=BERT, **more):
+def head_cases(draw, head, body=BERT, asked=None, **more):
+    """asked: whether some places alone are asked, one of them twice"""
     model, args, static, zero = tiny_bert(draw, head, body, **more)
+    if asked:
+        static["places"] = draw.ids(args["ids"].size, 4)
     yield case(model, **args, zero=zero, effort=(1, 1), static=static)
 
 
@@ -64,6 +68,13 @@ def _(draw):
 @cases_of(MaskedLanguageModel)
 def _(draw):
     yield from head_cases(draw, MaskedLanguageModel)
+    yield from head_cases(draw, MaskedLanguageModel, RoBERTa, asked=True)
+
+
+@cases_of(PreTraining)
+def _(draw):
+    yield from head_cases(draw, PreTraining)
+    yield from head_cases(draw, PreTraining, asked=True)
 
 
 @cases_of(TextClassifier)
@@ -98,3 +109,25 @@ def _(draw):
     batch = {"types": static["types"], "mask": static["mask"], "targets": targets}
     loss = label_loss(model, label_smoothing=0.1)
     yield case(loss, **args, **batch, zero=zero, effort=(1, 1), static={"key": static["key"]})
+
+
+def masked_batch(draw, head):
+    """A model under this head, what its loss takes but for origins, settings and zeros; of each row some are asked."""
+    model, args, static, zero = tiny_bert(draw, head)
+    targets = draw.ids(model.body.vocab_size, *args["ids"].shape)
+    targets[:, ::2] = -100
+    batch = args | {"types": static["types"], "mask": static["mask"], "targets": targets}
+    return model, batch, {"key": static["key"]}, zero
+
+
+@cases_of(masked_token_loss)
+def _(draw):
+    model, batch, static, zero = masked_batch(draw, MaskedLanguageModel)
+    yield case(masked_token_loss(model, label_smoothing=0.1), **batch, zero=zero, effort=(1, 1), static=static)
+
+
+@cases_of(pretraining_loss)
+def _(draw):
+    model, batch, static, zero = masked_batch(draw, PreTraining)
+    batch |= {"origins": draw.ids(2, len(batch["ids"]))}
+    yield case(pretraining_loss(model), **batch, zero=zero, effort=(1, 1), static=static)

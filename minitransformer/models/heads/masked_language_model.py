@@ -48,12 +48,12 @@ class MaskedLanguageModel:
         """
         saved = {}
         h, saved["body"] = self.body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
-        logits, saved["said"] = token_logits(p, h, places, eps=self.body.eps)
-        return logits, saved
+        logits, said = token_logits(p, h, places, eps=self.body.eps)
+        return logits, saved | said
 
     def backward(self, dlogits, saved):
         """dlogits, of the shape of the logits   ->   g, the gradient of every parameter"""
-        dh, dtoken, g = token_logits_backward(dlogits, saved["said"])
+        dh, dtoken, g = token_logits_backward(dlogits, saved)
         return g | {"body": with_table(self.body.backward(dh, saved["body"]), dtoken)}
 
 

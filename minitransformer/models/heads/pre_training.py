@@ -42,15 +42,15 @@ class PreTraining:
         """
         saved = {}
         h, saved["body"] = self.body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))
-        masked, saved["said"] = token_logits(p, h, places, eps=self.body.eps)
+        masked, said = token_logits(p, h, places, eps=self.body.eps)
         first, saved["pooler"] = linear(p["pooler"], h[:, 0])  # (B,D)
         first, saved["tanh"] = tanh(first)
         follows, saved["next"] = linear(p["next"], first)  # (B,2)
-        return (masked, follows), saved
+        return (masked, follows), saved | said
 
     def backward(self, dmasked, dfollows, saved):
         """dmasked, dfollows, of the shapes of both logits   ->   g, the gradient of every parameter"""
-        dh, dtoken, g = token_logits_backward(dmasked, saved["said"])
+        dh, dtoken, g = token_logits_backward(dmasked, saved)
         dfirst, g["next"] = linear_backward(dfollows, saved["next"])
         dfirst = tanh.backward(dfirst, saved["tanh"])
         dfirst, g["pooler"] = linear_backward(dfirst, saved["pooler"])
