@@ -1,4 +1,4 @@
-"""What must hold of every model with an encoder and a decoder, its padding and its decoding: each a check of one model."""
+"""What must hold of every model with an encoder and a decoder, its padding and its decoding: each checks one model."""
 
 import numpy as np
 
