@@ -18,6 +18,7 @@ def everything():
         yield f"{name}.md", table_of_runs(read(name))
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((copy_task_curves, addition_curves)))
     yield "copy_task_cross_attention.svg", copy_task_cross_attention()
+    yield "dates_bahdanau.svg", dates_bahdanau()
     yield "sentences.md", sentences_table()
     yield "parity.md", parity_table()
     yield "loading_memory.md", loading_memory_table()
@@ -114,6 +115,14 @@ def copy_task_cross_attention():
     layers, heads = (list(range(1, n + 1)) for n in weights.shape[:2])
     shown = Attention("decoder cross-attention", *sides, weights, layers, heads)
     return draw_attention([shown], " ".join(symbols), "svg")
+
+
+def dates_bahdanau():
+    """Where a recurrent decoder looks while it writes a date, as SVG."""
+    found = read("dates_bahdanau")["cross_attention"]
+    weights = np.array(found["weights"])[None, None] / 1000
+    sides = Text("target, as it is written", tuple(found["target"])), Text("source", tuple(found["source"]))
+    return draw_attention([Attention("decoder cross-attention", *sides, weights, [1], [1])], found["title"], "svg")
 
 
 def sentences():

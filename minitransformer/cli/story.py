@@ -26,7 +26,7 @@ def run(args):
     from inspect import signature
     from pathlib import Path
 
-    from ..files import to_json, write_atomically
+    from ..files import write_atomically
     from ..story import CLAIMS
     from ..training.run import machine
 
@@ -52,10 +52,22 @@ def run(args):
         }
         found = claim.measure(**taken, tell=say)
         found |= {"took": round(time.perf_counter() - begin, 1), "machine": machine()}
-        write_atomically(folder / f"{name}.json", to_json(found))
+        write_atomically(folder / f"{name}.json", as_json(found))
         print("\n" + aligned(claim.table(found)))
         draw(claim, found, folder / f"{name}.svg")
     print(f"\nnumbers and pictures are in {folder}; docs/story says what they show")
+
+
+def as_json(found):
+    """JSON (bytes) with a line for each part, and for each run: so one sees in a difference which of them changed."""
+    import json
+
+    def lines(part):
+        if isinstance(part, list) and part and isinstance(part[0], dict):
+            return "[\n    " + ",\n    ".join(map(json.dumps, part)) + "\n  ]"
+        return json.dumps(part)
+
+    return ("{\n" + ",\n".join(f'  "{name}": {lines(part)}' for name, part in found.items()) + "\n}\n").encode()
 
 
 def say(text, bar=None):

@@ -83,6 +83,7 @@ def draw(found):
     ax.set(xlabel="length", ylabel="answers right to the end", ylim=(-0.02, 1.03))
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
     ax.set_xlim(found["settings"]["shortest"], found["settings"]["beyond"] + 0.5)
+    ax.set_xticks(range(found["settings"]["shortest"], found["settings"]["beyond"] + 1, 2))
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return made
 

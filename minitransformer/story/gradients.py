@@ -91,10 +91,15 @@ def measure(seed=SEED, tell=print):
         thing, p = make(rng)
         curves[name] = through_time(thing, p, x, rng)
     curves["self-attention"] = through_attention(x, generator(fold(root, 1 + len(CELLS))))
-    found = {name: (curve / curve[0 if name in CELLS else 1]).tolist() for name, curve in curves.items()}
+    found = {name: rounded(curve / curve[0 if name in CELLS else 1]) for name, curve in curves.items()}
     for name, curve in found.items():
         tell(f"{name:30} after 10 steps {curve[10]:8.1e}   after {STEPS - 1} {curve[-1]:8.1e}")
     return {"settings": {"width": WIDTH, "steps": STEPS, "batch": BATCH, "seed": seed}, "curves": found}
+
+
+def rounded(curve):
+    """Five digits of each number."""
+    return [float(f"{value:.4e}") for value in curve]
 
 
 def draw(found):

@@ -54,7 +54,8 @@ def share_right(model, p, batch):
     """The share of answers that greedy decoding gives right: each token is the likeliest after the right ones."""
     source, source_mask, target, targets = batch
     logits, _ = model.forward(p, source, target, source_mask=source_mask)
-    return float(((logits.argmax(-1) == targets) | (targets == IGNORED)).all(1).mean())
+    right = ((logits.argmax(-1) == targets) | (targets == IGNORED)).all(1)
+    return round(float(right.mean()), 4)
 
 
 def count(model):

@@ -10,21 +10,22 @@ from minitransformer.models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq
 from minitransformer.trees import leaves, tree_map
 
 from ..arrays import bytes_of, same_bits
-from .test_transformer import (
+from .encoder_decoders import (
     MOVED,
     V,
     W,
-    WeightlessToo,
-    close,
-    close_trees,
-    draw_batch,
-    draw_dlogits,
+    check_beams_change_places,
+    check_decoding_writes_to_nothing_else,
+    check_every_token_matters,
+    check_no_mask_is_a_mask_of_ones,
+    check_padding_is_nothing,
+    check_rows_one_by_one,
+    check_steps_are_the_forward,
     draw_p,
     mask_of,
-    run,
-    seeds,
     up_to,
 )
+from .test_transformer import WeightlessToo, pieces, seeds
 
 SMALL = {"vocab_size": V, "target_vocab_size": W, "d_model": 6, "dropout_rate": 0.2}
 MODELS = {
@@ -45,49 +46,21 @@ every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 @every_model
 @given(seed=seeds)
 def test_a_batch_of_unequal_lengths_is_its_rows_one_by_one(model, seed):
-    """Whatever ids stand in the padding behind source and target: no output and no gradient knows of it."""
-    rng = np.random.default_rng(seed)
-    p, (source, real, target, counts) = draw_p(model, rng), draw_batch(rng, least=1)
-    dlogits = draw_dlogits(model, rng, target) * counts[..., None]
-    logits, g = run(model, p, source, target, dlogits, source_mask=mask_of(real))
-    alone = [
-        run(model, p, source[i : i + 1, real[i]], target[i : i + 1, counts[i]], dlogits[i : i + 1, counts[i]])
-        for i in range(len(source))
-    ]
-    for i, (row, _) in enumerate(alone):
-        close(logits[i, counts[i]], row[0])
-    close_trees(g, tree_map(lambda *parts: sum(parts), *(g_row for _, g_row in alone)))
+    check_rows_one_by_one(model, seed, least=1)
 
 
 @every_model
 @given(seed=seeds)
 def test_what_stands_in_the_padding_is_nothing(model, seed):
-    """Bit for bit, forward and backward, wherever in a source the padding stands."""
-    rng = np.random.default_rng(seed)
-    p, (source, real, target, counts) = draw_p(model, rng), draw_batch(rng, least=1)
-    real = rng.permuted(real, axis=1)
-    dlogits = draw_dlogits(model, rng, target) * counts[..., None]
-    other = np.where(real, source, rng.integers(0, V, source.shape))
-    other_target = np.where(counts, target, rng.integers(0, W, target.shape))
-    logits, g = run(model, p, source, target, dlogits, source_mask=mask_of(real))
-    others, g_other = run(model, p, other, other_target, dlogits, source_mask=mask_of(real))
-    assert np.array_equal(logits[counts], others[counts])
-    assert same_bits(g, g_other)
+    """Wherever in a source the padding stands."""
+    check_padding_is_nothing(model, seed, least=1, anywhere=True)
 
 
 @every_model
 @given(seed=seeds, data=st.data())
 def test_every_token_of_a_source_moves_every_output_of_its_row_and_no_other(model, seed, data):
-    rng = np.random.default_rng(seed)
-    p, (source, real, target, _) = draw_p(model, rng), draw_batch(rng, least=1)
-    row = data.draw(st.integers(0, len(source) - 1), "row")
-    at = data.draw(st.integers(0, real[row].sum() - 1), "position")
-    changed = source.copy()
-    changed[row, at] = (source[row, at] + rng.integers(1, V)) % V
-    before, after = (model.forward(p, ids, target, source_mask=mask_of(real))[0] for ids in (source, changed))
-    moved = np.abs(before - after).max(-1)
-    assert moved[row].min() > MOVED / 1000  # through all states, it has become little
-    assert not np.delete(moved, row, 0).any()
+    """Through all states, it may have become little."""
+    check_every_token_matters(model, seed, lambda n: data.draw(st.integers(0, n - 1)), moved_by=MOVED / 1000)
 
 
 @every_model
@@ -99,54 +72,32 @@ def test_the_order_of_a_source_matters(model, rng):
 
 @every_model
 def test_no_mask_is_a_mask_of_ones(model, rng):
-    p, source, target = draw_p(model, rng), rng.integers(0, V, (3, 4)), rng.integers(0, W, (3, 5))
-    expected, _ = model.forward(p, source, target)
-    for rows in (1, 3):
-        assert np.array_equal(model.forward(p, source, target, source_mask=np.ones((rows, 1, 1, 4), bool))[0], expected)
+    check_no_mask_is_a_mask_of_ones(model, rng)
 
 
 # ------------------------------------------------------------------------------------------------------- decoding
 
 
 @every_model
-@given(data=st.data())
-def test_steps_of_any_length_are_the_forward(model, data):
-    rng = np.random.default_rng(data.draw(seeds, "seed"))
-    pieces = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5), "pieces")
-    p, (source, real, *_) = draw_p(model, rng), draw_batch(rng, least=1)
-    target, masks = rng.integers(0, W, (len(source), sum(pieces))), (None, mask_of(real), mask_of(real[:1]))
-    mask = data.draw(st.sampled_from(masks), "mask")
-    logits, _ = model.forward(p, source, target, source_mask=mask)
-    caches = model.start(p, source, source_mask=mask, length=sum(pieces))
-    for end, piece in zip(np.cumsum(pieces), pieces):
-        close(model.step(p, target[:, end - piece : end], caches), logits[:, end - 1])
-        assert [cache.length for cache in caches] == [end]
+@given(seed=seeds, pieces=pieces, data=st.data())
+def test_steps_of_any_length_are_the_forward(model, seed, pieces, data):
+    check_steps_are_the_forward(model, seed, pieces, lambda masks: data.draw(st.sampled_from(masks)), least=1)
 
 
 @every_model
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("read", [0, 5])
 def test_beams_change_places(model, masked, read, rng):
-    """After a reorder, row i goes on as if it had had the source and the target of row rows[i] from the start."""
-    p, source, target = draw_p(model, rng), rng.integers(0, V, (3, 4)), rng.integers(0, W, (3, 6))
-    mask, rows = mask_of(up_to(np.array([3, 1, 4]), 4)) if masked else None, np.array([2, 0, 2])
-    caches = model.start(p, source, source_mask=mask, length=6)
-    if read:
-        model.step(p, target[:, :read], caches)
-    for cache in caches:
-        cache.reorder(rows)
-    after = np.concatenate([target[rows, :read], target[:, read:]], 1)
-    expected, _ = model.forward(p, source[rows], after, source_mask=mask[rows] if masked else None)
-    close(model.step(p, target[:, read:], caches), expected[:, -1])
+    check_beams_change_places(model, masked, rng, read)
 
 
 @every_model
 def test_greedy_and_beam_say_what_the_forward_finds_likeliest(model, rng):
     """Greedy takes the likeliest token each time; a beam with room for everything finds the likeliest text there is."""
-    p, source, end, T = draw_p(model, rng), rng.integers(0, V, (2, 4)), 0, 3
+    p, source, T = draw_p(model, rng), rng.integers(0, V, (2, 4)), 3
     mask = mask_of(up_to(np.array([4, 2]), 4))
     every = np.stack(np.meshgrid(*[np.arange(W)] * T, indexing="ij"), -1).reshape(-1, T)  # (W^T,T)
-    said = decode(model, p, model.start(p, source, source_mask=mask), [[1], [1]], max_tokens=T, end=None)
+    said = decode(model, p, model.start(p, source, source_mask=mask), [[1], [1]], max_tokens=T)
     best = beam_search(
         model,
         p,
@@ -169,20 +120,11 @@ def test_greedy_and_beam_say_what_the_forward_finds_likeliest(model, rng):
         assert abs(best[row][0].score - of_tokens[top].sum()) < 1e-10
         (place,) = np.flatnonzero((every == said[row]).all(1))
         assert np.array_equal(log_p[place].argmax(-1), said[row])
-    assert end == 0
 
 
 @every_model
 def test_decoding_writes_to_nothing_but_its_caches(model, rng):
-    """In the precision of the parameters, from read-only arrays; two decodings do not know of each other."""
-    p, source, target = model.init(rng), rng.integers(0, V, (2, 4)), rng.integers(0, W, (2, 3))
-    mask = mask_of(up_to(np.array([4, 2]), 4))
-    for array in (source, target, mask, *(leaf for _, leaf in leaves(p))):
-        array.flags.writeable = False
-    first, second = (model.start(p, source, source_mask=mask, length=3) for _ in range(2))
-    expected = model.step(p, target, first)
-    assert expected.dtype == np.float32
-    assert np.array_equal(model.step(p, target, second), expected)
+    check_decoding_writes_to_nothing_else(model, rng)
 
 
 # ------------------------------------------------------------------------------------------------- its parameters

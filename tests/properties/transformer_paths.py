@@ -17,6 +17,7 @@ from minitransformer.blocks import (
 from minitransformer.gradcheck import Draw
 from minitransformer.models import PreNormTransformer, Transformer
 from minitransformer.ops import gelu_tanh
+from minitransformer.trees import tree_map
 
 from .paths import (
     HEADS,
@@ -56,12 +57,12 @@ class Answering(NamedTuple):
         return self.model.step(p, ids, caches)
 
 
-def transformer_paths(model):
+def answering_paths(model, scale=1.0):
     """Teacher-forced and decoding. There is no mask of the target: its padding stands behind it."""
 
     def path(way, **true):
         def make(rng):
-            p = Draw(rng).perturbed(model.init(rng, np.float64))
+            p = tree_map(lambda leaf: scale * leaf, Draw(rng).perturbed(model.init(rng, np.float64)))
             answering = Answering(model, rng.integers(0, VOCAB, (1, LENGTH)))
             return functools.partial(way, answering, p, Draw(rng).key())
 
@@ -74,6 +75,12 @@ def transformer_paths(model):
         f"{name} evaluation, row by row": path(row_by_row),
         f"{name} decoding, one by one": path(one_by_one),
         f"{name} decoding, a prompt": path(every_prompt),
+    }
+
+
+def transformer_paths(model):
+    name = type(model).__name__
+    return answering_paths(model) | {
         f"{name} encoder": encoder_path(model, random=False),
         f"{name} encoder, dropout": encoder_path(model, random=True),
     }

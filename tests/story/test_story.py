@@ -53,7 +53,7 @@ def test_an_answer_is_right_when_greedy_decoding_says_it(rng):
     caches = model.start(training.p, source, source_mask=source_mask, length=8)
     said = decode(model, training.p, caches, target[:, :1], max_tokens=3, end=END)
     right = np.mean([np.array_equal(text, row[:2]) for text, row in zip(said, targets)])
-    assert 0.1 < right < 1 and sequences.share_right(model, training.p, batch) == right
+    assert 0.1 < right < 1 and sequences.share_right(model, training.p, batch) == round(right, 4)
 
 
 def test_a_run_takes_its_time_and_says_its_steps():

@@ -9,10 +9,11 @@ from .case import case, cases_of
 @cases_of(context)
 def _(draw):
     B, T, S, E = draw.sizes(4, least=2)
-    yield case(context, s=draw(B, T, S), v=draw(B, S, E))
+    every = (B * T * S, 3)  # each element: a row that feels but one element of dy is seen, too
+    yield case(context, s=draw(B, T, S), v=draw(B, S, E), effort=every)
     mask = draw.tokens(B, S)
     mask[-1:] = False
-    yield case(context, s=draw(B, T, S), v=draw(B, S, E), static={"mask": mask})
+    yield case(context, s=draw(B, T, S), v=draw(B, S, E), effort=every, static={"mask": mask})
 
 
 def look(draw, H, E, A):
@@ -63,10 +64,9 @@ def _(draw):
 @cases_of(LuongSeq2Seq)
 def _(draw):
     yield seq2seq_case(draw, LuongSeq2Seq, cell="lstm", n_layers=1, score="dot")
-    yield seq2seq_case(draw, LuongSeq2Seq, cell="rnn", n_layers=2, score="concat")
+    yield seq2seq_case(draw, LuongSeq2Seq, cell="rnn", n_layers=1, score="concat")
 
 
 @cases_of(BahdanauSeq2Seq)
 def _(draw):
-    yield seq2seq_case(draw, BahdanauSeq2Seq, cell="gru")
     yield seq2seq_case(draw, BahdanauSeq2Seq, cell="lstm")
