@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minitransformer.blocks import character_cnn
-from minitransformer.gradcheck import Draw
+from minitransformer.gradcheck import Case, Draw, check
+from minitransformer.gradcheck.cases.transfer import tiny_elmo
 from minitransformer.models import ELMo
 from minitransformer.ops import lstm
 from minitransformer.training.language_model_losses import both_ways_loss
@@ -98,6 +99,17 @@ def test_evaluation_is_the_same_every_time_and_training_is_not(p, text):
     characters, mask = text
     again = [MODEL.forward(p, characters, mask=mask, key=key)[0] for key in (None, None, np.random.SeedSequence(1))]
     assert same_bits(again[0], again[1]) and not np.allclose(again[0][0], again[2][0])
+
+
+def test_every_layer_is_felt_by_what_is_below_it():
+    """Where a task reads all layers, as a mixture does: every gradient beside finite differences."""
+    rng = np.random.default_rng(0)
+    model, p, characters, mask = tiny_elmo(Draw(rng))
+    body = {name: part for name, part in p.items() if name != "head"}
+    static = {"mask": mask, "key": np.random.SeedSequence(1)}
+    of_hidden = Case(model.hidden, model.hidden_backward, {"p": body, "characters": characters}, static, (), (1, 1))
+    gradients = check(of_hidden, np.float64, rng, 1e-6)
+    assert len(gradients) == 27 and all(gradient.passed for gradient in gradients)
 
 
 def test_the_loss_is_the_mean_of_both_ways(p, text, rng):
