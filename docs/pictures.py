@@ -7,7 +7,12 @@ import numpy as np
 from minitransformer.ops import gelu, gelu_tanh, relu, silu
 from minitransformer.ops.attention import may_attend
 from minitransformer.ops.positions import sinusoid_table
-from minitransformer.training.schedules import inverse_square_root, warmup_cosine, warmup_linear
+from minitransformer.training.schedules import (
+    inverse_square_root,
+    slanted_triangular,
+    warmup_cosine,
+    warmup_linear,
+)
 
 BLUE, ORANGE, GREEN, GREY = "#1f6feb", "#d9730d", "#2b8a3e", "#8a949e"
 
@@ -141,13 +146,14 @@ def box(ax, x, y, text, color):
 
 
 def schedules():
-    """The three schedules over 2,000 steps, 200 of them warm-up."""
+    """The four schedules over 2,000 steps, 200 of them warm-up."""
     steps = np.arange(2000)
     made, (ax,) = figure(7, 2.8)
     drawn = (
         ("warmup_cosine", warmup_cosine(peak=1e-3, end=1e-4, warmup=200, steps=2000), BLUE),
         ("warmup_linear", warmup_linear(peak=1e-3, end=1e-4, warmup=200, steps=2000), ORANGE),
         ("inverse_square_root", inverse_square_root(peak=1e-3, warmup=200), GREEN),
+        ("slanted_triangular", slanted_triangular(peak=1e-3, steps=2000), GREY),
     )
     for name, rate, color in drawn:
         ax.plot(steps, [rate(step) for step in steps], color=color, label=name)

@@ -19,6 +19,10 @@ def everything():
     yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((copy_task_curves, addition_curves)))
     yield "copy_task_cross_attention.svg", copy_task_cross_attention()
     yield "dates_bahdanau.svg", dates_bahdanau()
+    yield "elmo_words.md", elmo_words()
+    yield "elmo_layers.md", elmo_layers()
+    yield "ulmfit.md", ulmfit_table()
+    yield from ((f"{name}.svg", svg) for name, svg in pictures.drawn((elmo_neighbours, ulmfit_curves)))
     yield "sentences.md", sentences_table()
     yield "parity.md", parity_table()
     yield "loading_memory.md", loading_memory_table()
@@ -203,4 +207,132 @@ def pretraining_curves():
         ax.set(ylim=(0, None) if guess < 0.5 else (0.45, 1))
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
         ax.grid(alpha=0.25)
+    return made
+
+
+def mean_and_spread(values, form="{:.1f}"):
+    """mean ± standard deviation of the seeds (that of a sample)"""
+    return f"{form.format(np.mean(values))} ± {form.format(np.std(values, ddof=1))}"
+
+
+def measured_on(found):
+    """A line on the machine, and the processor time of a seed."""
+    machine, times = found["machine"], ", ".join(f"{run['cpu_seconds']:.0f}" for run in found["runs"])
+    on = f"NumPy {machine['numpy']}, {', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}"
+    return f"Processor time of the seeds: {times} s. {on}."
+
+
+def elmo_words():
+    """Of each word: how many occurrences in each sense, cosines, nearest neighbours; the mean of the seeds"""
+    rows = ["| word | of each sense | | within a sense | across | nearest is of the same sense |"]
+    rows += ["| --- | ---: | --- | ---: | ---: | ---: |"]
+    for words in zip(*(run["words"] for run in read("elmo")["runs"]), strict=True):
+        for layer in (1, 2):
+            within, across, same = np.mean([word["layers"][layer] for word in words], 0)
+            share, n = 100 * same / (2 * words[0]["each"]), words[0]["each"]
+            name = (f"`{words[0]['word']}`", f"{n}") if layer == 1 else ("", "")
+            rows.append(f"| {name[0]} | {name[1]} | layer {layer} | {within:.3f} | {across:.3f} | {share:.0f} % |")
+    return "\n".join([*rows, ""])
+
+
+def elmo_shares(run):
+    """Of a run: the share of occurrences whose nearest is of their sense, by layer; 0 has one vector for both"""
+    n = sum(2 * word["each"] for word in run["words"])
+    return [100 * sum(word["layers"][layer][2] for word in run["words"]) / n for layer in (1, 2)]
+
+
+def elmo_layers():
+    """What can be read off each layer, and off the mixture"""
+    found = read("elmo")
+    runs, rows = (
+        found["runs"],
+        ["| read off | senses told rightly | nearest is of the same sense | weight in the mixture |"],
+    )
+    rows.append("| --- | ---: | ---: | ---: |")
+    for layer, name in enumerate(("layer 0, the bare token", "layer 1", "layer 2")):
+        right = mean_and_spread([100 * run["alone"][layer] / run["held_out"] for run in runs])
+        nearest = mean_and_spread([elmo_shares(run)[layer - 1] for run in runs]) + " %" if layer else "–"
+        weight = mean_and_spread([run["mixture"][layer] for run in runs], "{:.2f}")
+        rows.append(f"| {name} | {right} % | {nearest} | {weight} |")
+    right = mean_and_spread([100 * run["right"] / run["held_out"] for run in runs])
+    rows.append(f"| the mixture | {right} % | | |")
+    perplexity = mean_and_spread([run["perplexity"] for run in runs])
+    note = f"Mean and standard deviation of {len(runs)} seeds; perplexity of what is held out, both ways: {perplexity}."
+    return "\n".join([*rows, "", note, "", measured_on(found), ""])
+
+
+def elmo_neighbours():
+    """Word by word, how often the nearest neighbour is of the same sense, beside what guessing would give"""
+    made, (ax,) = pictures.figure(7, 2.9)
+    runs = read("elmo")["runs"]
+    words = [word["word"] for word in runs[0]["words"]]
+    for layer, color in ((1, ORANGE), (2, BLUE)):
+        shares = [[100 * w["layers"][layer][2] / (2 * w["each"]) for w in run["words"]] for run in runs]
+        at = np.arange(len(words)) + 0.2 * (2 * layer - 3)
+        ax.bar(at, np.mean(shares, 0), 0.38, color=color, alpha=0.75, label=f"layer {layer}")
+        for share in shares:
+            ax.plot(at, share, ".", color="black", ms=3)
+    ax.axhline(50, color=GREY, lw=1, ls="--", label="guessing")
+    ax.set(ylabel="nearest is of the same sense", ylim=(0, 105), xticks=range(len(words)))
+    ax.set_xticklabels(words, rotation=30)
+    ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0f}%")
+    ax.legend(frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.16))
+    return made
+
+
+ULMFIT_WAYS = ("from nothing", "without step two", "ULMFiT")
+
+
+def ulmfit_shares(name):
+    """In percent, seed by seed"""
+    runs = read("ulmfit")["runs"]
+    last = [run[name] if isinstance(run[name], int) else run[name][-1][1] for run in runs]
+    return np.array([100 * right / run["held_out"] for right, run in zip(last, runs, strict=True)])
+
+
+def ulmfit_table():
+    """Ways by seeds, their mean and spread; whether the gain is above two standard deviations; what was pre-trained"""
+    found = read("ulmfit")
+    runs = found["runs"]
+    rows = [f"| | {' | '.join('seed ' + str(run['seed']) for run in runs)} | mean ± sd |"]
+    rows.append(f"| --- |{' ---: |' * (len(runs) + 1)}")
+    for name in ("counts of words", *ULMFIT_WAYS):
+        shares = ulmfit_shares(name)
+        rows.append(f"| {name} | {' | '.join(f'{share:.1f}' for share in shares)} | {mean_and_spread(shares)} |")
+    return "\n".join([*rows, "", ulmfit_gain(), "", ulmfit_language_model(found), "", measured_on(found), ""])
+
+
+def ulmfit_gain():
+    """A sentence: is it above two standard deviations of the difference of two runs?"""
+    ours, theirs = ulmfit_shares("ULMFiT"), ulmfit_shares("from nothing")
+    gain, spread = ours.mean() - theirs.mean(), np.sqrt(ours.var(ddof=1) + theirs.var(ddof=1))
+    verdict = "more" if gain > 2 * spread else "**not more**"
+    return (
+        f"In percent. ULMFiT is {gain:.1f} points above training from nothing, which is {verdict} than two standard "
+        f"deviations of the difference, {spread:.1f} points each."
+    )
+
+
+def ulmfit_language_model(found):
+    """A sentence on the first two steps"""
+    about, runs = found["runs"][0]["pretraining"], found["runs"]
+    before, after = np.mean([run["perplexity"] for run in runs], 0)
+    return (
+        f"The language model learnt from {about['words']:,} words in {about['steps']:,} steps. Its perplexity on the "
+        f"exam's texts, which it never reads, is {before:.0f} then, and {after:.0f} after step two (mean of the seeds)."
+    )
+
+
+def ulmfit_curves():
+    """How many are right, over the steps of the classifier, each way and seed; a mark ends each stage"""
+    made, (ax,) = pictures.figure(7, 2.9)
+    for name, color in zip(ULMFIT_WAYS, (GREY, ORANGE, BLUE)):
+        for run in read("ulmfit")["runs"]:
+            steps, right = np.array(run[name]).T
+            label = name if run["seed"] == 0 else None
+            ax.plot(steps, 100 * right / run["held_out"], ".-", color=color, lw=1.2, label=label)
+    ax.set(xlabel="step of the classifier", ylabel="right, of those held out", ylim=(0, 100))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0f}%")
+    ax.grid(alpha=0.25)
+    ax.legend(frameon=False)
     return made

@@ -52,7 +52,7 @@ FIRST, LAST = 128, 129  # what stands before and behind the characters of a word
 
 @cache
 def text():
-    """The reference, every paragraph once   ->   [word, ...], [its sense: 0 English, 1 Python, None in examples, ...]"""
+    """The reference, every paragraph once   ->   words, senses: 0 English, 1 Python, None in an example"""
     plain = python_reference().lower().replace("“", '"').replace("”", '"').replace('""', '"')
     said, senses = [], []
     for paragraph in dict.fromkeys(plain.split("\n\n")):

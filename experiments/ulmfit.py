@@ -40,10 +40,10 @@ LABELLED, EXAM, SHORTEST, LONGEST = 10, 30, 8, 50  # of each module, and how lon
 VOCABULARY = {"least": 3, "size": 3000}
 SIZE = {"n_layers": 2, "d_model": 48, "d_hidden": 64}
 RATES = {"word_rate": 0.05, "input_rate": 0.1, "hidden_rate": 0.1, "output_rate": 0.1, "weight_rate": 0.1}
-PRETRAINING = {"epochs": 4, "rate": 20.0, "rows": 32, "length": 64, "clip": 0.25, "patience": 2, "see_every": 45}
-TUNING = {"epochs": 3, "rate": 4e-3, "rows": 16, "length": 64, "clip": 0.25}
+PRETRAINING = {"epochs": 3, "rate": 20.0, "rows": 32, "length": 64, "clip": 0.25, "patience": 2, "see_every": 60}
+TUNING = {"epochs": 2, "rate": 4e-3, "rows": 16, "length": 64, "clip": 0.25}
 CLASSIFYING = {"epochs": (3, 3, 3, 9), "rate": 1e-2, "batch": 30, "clip": 1.0}  # of each stage, from the top down
-FROM_NOTHING = {"epochs": (30,), "rate": 5e-3, "batch": 30, "clip": 1.0}
+FROM_NOTHING = {"epochs": (24,), "rate": 5e-3, "batch": 30, "clip": 1.0}
 CLASSIFIER_RATES = {"word_rate": 0.1, "input_rate": 0.2, "hidden_rate": 0.2, "output_rate": 0.0, "weight_rate": 0.2}
 ADAM = {"betas": (0.7, 0.99), "weight_decay": 0.01}  # as the paper has it
 DECAY = 1 / 2.6  # of the rate from layer to layer, downwards, as the paper has it
@@ -128,7 +128,7 @@ def pretrained():
     texts = general_texts()
     vocabulary = Vocabulary.of(texts, **VOCABULARY)
     ids = np.concatenate([vocabulary.encode(text) for text in texts])
-    ids, held_out = hold_out(ids, 0.03)
+    ids, held_out = hold_out(ids, 0.02)
     model, about = AWDLSTM(len(vocabulary), **SIZE, **RATES), PRETRAINING
     p, optimizer = model.init(generator(key_of(0, INIT))), AveragedSGD(patience=about["patience"])
     curve = []

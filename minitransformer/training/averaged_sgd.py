@@ -43,7 +43,7 @@ class AveragedSGD:
         """A loss was measured on what is held out. Returns whether averaging begins with the next step."""
         if self.n is not None:
             return False
-        before = self.measured[: len(self.measured) - self.patience] if self.patience else self.measured
+        before = self.measured[: max(0, len(self.measured) - self.patience)]
         self.measured.append(float(loss))
         if before and loss > min(before):
             self.begin()

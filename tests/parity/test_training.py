@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from minitransformer.gradcheck import Draw
 from minitransformer.models import GPT2
+from minitransformer.training.averaged_sgd import AveragedSGD
 from minitransformer.training.clipping import clip_by_global_norm
 from minitransformer.training.loop import Training, train_step
 from minitransformer.training.losses import next_token_loss
@@ -174,3 +175,22 @@ def test_twenty_steps_with_their_clipping_as_it_is(rng, hold):
     assert max(norms) > CLIP
     difference = np.abs(our_training(p, batches, 1, 1e-3) - theirs).max()
     hold("twenty steps: losses, clipping as it is", {"absolute": difference}, bar=1e-8)
+
+
+def test_averaged_gradient_descent(rng, hold):
+    """torch.optim.ASGD as AWD-LSTM's authors call it. It takes its first average for the mean of the first two steps'
+    parameters, and forgets the first at the second: so ours begins with the second. (It keeps the rate in float32.)
+    """
+    p, gradients = {"w": rng.normal(size=(3, 4))}, rng.normal(size=(9, 3, 4))
+    parameter = torch.nn.Parameter(tensor(p["w"]))
+    theirs = torch.optim.ASGD([parameter], lr=0.25, lambd=0.0, t0=0, weight_decay=0.1)
+    ours = AveragedSGD(weight_decay=0.1)
+    for step, gradient in enumerate(gradients):
+        if step == 1:
+            ours.begin()
+        ours.step(p, {"w": gradient}, 0.25)
+        parameter.grad = tensor(gradient)
+        theirs.step()
+        hold("gradient descent", {"w": relative(p["w"], parameter.detach().numpy())})
+        mean = theirs.state[parameter]["ax"].numpy()  # its 1/n is a float32
+        hold("averaged gradient descent", {"mean": relative(ours.averaged(p)["w"], mean)}, bar=1e-7)

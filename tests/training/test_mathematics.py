@@ -12,7 +12,13 @@ from minitransformer.training.clipping import clip_by_global_norm
 from minitransformer.training.losses import next_token_loss
 from minitransformer.training.optimizer import AdamW, matrices
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
-from minitransformer.training.schedules import inverse_square_root, published_peak, warmup_cosine, warmup_linear
+from minitransformer.training.schedules import (
+    inverse_square_root,
+    published_peak,
+    slanted_triangular,
+    warmup_cosine,
+    warmup_linear,
+)
 from minitransformer.trees import leaves, tree_map
 
 MODEL = GPT2(vocab_size=13, context_length=7, n_layers=2, n_heads=2, d_model=6, dropout_rate=0.0)
@@ -105,6 +111,22 @@ def test_with_the_published_peak_it_is_the_published_equation(d_model, warmup):
     for t in (1, 2, 3999, 4000, 4001, 16000, 100000):
         expected = d_model**-0.5 * min(t**-0.5, t * warmup**-1.5)  # Vaswani et al. 2017, equation 3
         assert rate(t - 1) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("steps, cut, ratio", [(400, 0.1, 32), (37, 0.3, 8), (10, 0.1, 32)])
+def test_the_slanted_triangle_is_the_published_equation(steps, cut, ratio):
+    rate = slanted_triangular(peak=0.01, steps=steps, cut=cut, ratio=ratio)
+    for t in range(steps):
+        top = math.floor(steps * cut)  # Howard & Ruder 2018, equation 3
+        p = t / top if t < top else 1 - (t - top) / (top * (1 / cut - 1))
+        assert rate(t) == pytest.approx(0.01 * (1 + max(p, 0) * (ratio - 1)) / ratio, rel=1e-12)
+    assert rate(0) == pytest.approx(0.01 / ratio) and max(range(steps), key=rate) == top and rate(top) == 0.01
+    assert rate(10 * steps) == pytest.approx(0.01 / ratio)
+
+
+def test_a_triangle_needs_a_step_to_rise():
+    with pytest.raises(ValueError, match="of 5 steps, a share of 0.1 is none"):
+        slanted_triangular(peak=0.01, steps=5)
 
 
 # -------------------------------------------------------------------------------------------------------- clipping
