@@ -5,7 +5,7 @@ of it comes from PyPI and runs on any processor (the extra `cudacheck`).
 
     python -m minitransformer.kernels.cuda.attention.offline
 
-compiles every kernel of every rung and writes the table of the pages, bench/results/cuda_attention_offline.json.
+compiles every kernel of every rung and writes the table of the pages, bench/results/cuda/attention_offline.json.
 """
 
 import ast
@@ -32,7 +32,7 @@ from .rungs import RUNGS
 
 ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER.parents[3] / "bench" / "results" / "cuda_attention_offline.json"
+RESULTS = FOLDER.parents[3] / "bench" / "results" / "cuda" / "attention_offline.json"
 WIDTHS = (32, 64, 128)
 MOST_SHARED = 48 * 1024  # bytes that a block has without asking for more
 MOST_REGISTERS = 255  # that a thread can have
@@ -183,19 +183,13 @@ def row(rung, launch, K, masked, architecture):
 
 
 def source_hash():
-    """Of the code of all kernels, not of what is said about it: another one means that the table is of other kernels."""
+    """Of the code of all kernels, not of what is said about it: with another one, the table is of other kernels."""
     digest = hashlib.sha256()
-    for name in ("naive", "tiled", "flash", "flash_atomic", "flash_registers", "tensor_cores", "masks", "tiles", "ptx"):
+    for name in (*modules(), "masks", "tiles", "ptx"):
         tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if (
-                isinstance(body, list)
-                and body
-                and isinstance(body[0], ast.Expr)
-                and isinstance(body[0].value, ast.Constant)
-            ):
-                del body[0]  # a docstring
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 
