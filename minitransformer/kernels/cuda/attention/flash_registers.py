@@ -58,9 +58,11 @@ class Cut(NamedTuple):
 
 def cuts(K):
     """Of the forward, and of the backward, which has twice as much in shared memory: 48 KB at most"""
-    if K <= 64:
-        return Cut(4, 4, WARPS), Cut(4 if K <= 32 else 2, 4, WARPS)
-    return Cut(2, 4, WARPS), Cut(2, 2, WARPS)
+    return {
+        32: (Cut(4, 4, WARPS), Cut(4, 4, WARPS)),
+        64: (Cut(4, 4, WARPS), Cut(2, 4, WARPS)),
+        128: (Cut(4, 2, WARPS // 2), Cut(4, 1, WARPS // 2)),
+    }[K]
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
@@ -90,7 +92,7 @@ def run(make, which, given, owned, *args):
     launch(make(*given.variant, cut), (blocks(rows, cut.own), n), 32 * cut.warps, *args, given.scale)
 
 
-# ------------------------------------------------------------------------------------------- what a warp does with tiles
+# ------------------------------------------------------------------------------------------ what a warp does with tiles
 
 
 @cuda.jit(device=True, inline="always")
@@ -298,7 +300,7 @@ def key_kernel(K, causal, masked, cut):
 
     @cuda.jit
     def flash_registers_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse, delta, dk, dv, scale):
-        """A block: the dk and dv of 4 mine keys for each warp, past which go the queries of all heads that share them"""
+        """A block: the dk and dv of 4 mine keys for each warp, past which go the queries of all their heads"""
         memory = cuda.shared.array(SIZE, float32, alignment=16)
         weights = cuda.shared.array(WEIGHTS, float32, alignment=16)
         s = cuda.local.array((mine, its), float32)
@@ -342,9 +344,7 @@ def key_kernel(K, causal, masked, cut):
                     for b in range(its):
                         weights[(down + 4 * a) * (tile + PAD) + across + 8 * b] = s[a, b]
                 cuda.syncwarp()
-                add_rows(
-                    for_key, x, weights, down * (tile + PAD), memory, QUERIES + 4 * across, mine, tile, K
-                )  # s = q kᵀ
+                add_rows(for_key, x, weights, down * (tile + PAD), memory, QUERIES + 4 * across, mine, tile, K)  # s
         for a in range(mine):
             j = first + down + 4 * a
             if j < S:

@@ -23,9 +23,8 @@ def instruction(text, gives="", takes=""):
     pure = not set(takes) & set(ADDRESS_SPACES) and "sync" not in text  # only numbers in and out
     outputs, inputs = ([IN_ASSEMBLY[letter] for letter in letters] for letters in (gives, takes))
     constraints = ["=" + kind for _, kind in outputs] + [kind for _, kind in inputs] + ["~{memory}"] * (not pure)
-    result = (
-        ir.LiteralStructType([kind for kind, _ in outputs]) if len(gives) > 1 else (outputs or [(ir.VoidType(),)])[0][0]
-    )
+    kinds = [kind for kind, _ in outputs]
+    result = ir.LiteralStructType(kinds) if len(kinds) > 1 else kinds[0] if kinds else ir.VoidType()
     assembly = ir.InlineAsm(
         ir.FunctionType(result, [kind for kind, _ in inputs]), text, ",".join(constraints), side_effect=not pure
     )

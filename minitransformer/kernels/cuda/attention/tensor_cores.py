@@ -76,11 +76,9 @@ def attention_backward(dy, saved):
     dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
     delta, lse2 = (arrays.empty(lse.shape, lse) for _ in range(2))
     n_rows = q.shape[0] * q.shape[1]
-    sizes = blocks(n_rows, WARPS), 32 * WARPS
     stats = lse2.reshape(-1), delta.reshape(-1)
-    launch(
-        row_kernel(q.shape[2], WARPS), sizes[:1], sizes[1], in_words(dy), in_words(y), lse.reshape(-1), *stats, n_rows
-    )
+    of_rows, grid = row_kernel(q.shape[2], WARPS), (blocks(n_rows, WARPS),)
+    launch(of_rows, grid, 32 * WARPS, in_words(dy), in_words(y), lse.reshape(-1), *stats, n_rows)
     run(query_kernel, 0, given, q, dy.reshape(-1), *given.flat, *stats, in_words(dq))
     run(key_kernel, 1, given, k, dy.reshape(-1), *given.flat, *stats, in_words(dk), in_words(dv))
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None

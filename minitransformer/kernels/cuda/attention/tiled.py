@@ -31,17 +31,18 @@ from numba import cuda, float32
 from . import arrays
 from .masks import NOTHING, sees, visible
 from .problem import blocks, launch, problem, refuse_backward
-from .tiles import TILE, columns_of, dot, load_rows, rows_of_tile
+from .tiles import COLUMNS, TILE, dot, load_rows, rows_of_tile
 
 ROWS = 32  # queries of a block: a warp has one to a lane
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tiled", q, k, v, bias, mask, causal, dropout_rate, key)
-    q, K = given.q, given.q.shape[2]
+    q, (n, T, K) = given.q, given.q.shape
     y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q)
-    kernel = forward_kernel(*given.variant, ROWS, rows_of_tile(K, TILE))
-    grid, block = (blocks(q.shape[1], ROWS), q.shape[0]), (ROWS, K // columns_of(K))
+    columns = min(K, COLUMNS)
+    kernel = forward_kernel(*given.variant, ROWS, rows_of_tile(K, TILE), columns)
+    grid, block = (blocks(T, ROWS), n), (ROWS, K // columns)
     launch(kernel, grid, block, *given.arguments, y, lse, given.scale)
     return given.of_queries(y), (given, y, lse)
 
@@ -51,8 +52,8 @@ def attention_backward(dy, saved):
 
 
 @cache
-def forward_kernel(K, causal, masked, rows, tile):
-    columns, parts = columns_of(K), K // columns_of(K)
+def forward_kernel(K, causal, masked, rows, tile, columns):
+    parts = K // columns
     padded, wide = K + 1, max(tile, parts) + 1
 
     @cuda.jit

@@ -10,11 +10,11 @@ it (twins.py), and checks what the GPU would not forgive: that an address is a m
                                         registers, while the thread goes on; n = 0: zeros, and nothing is read
     copy_async4(m, at, x, there, n)     the same with 4 bytes
     wait_for_copies()                   until all that this thread has begun are there
-    ldmatrix(m, at)                     the warp reads four 8 × 8 matrices of 16-bit numbers; lane l says where row l % 8
-                                        of matrix l // 8 begins, and has of each matrix two numbers in a word, those
-                                        of row l // 4 in the columns 2 (l % 4) and one more
+    ldmatrix(m, at)                     the warp reads four 8 × 8 matrices of 16-bit numbers; lane l says where row
+                                        l % 8 of matrix l // 8 begins, and has of each matrix two numbers in a word,
+                                        those of row l // 4 in the columns 2 (l % 4) and one more
     ldmatrix_transposed(m, at)          the same, of the transposes
-    mma(a..., b..., c...)               the warp multiplies: A B + C, 16 × 16 by 16 × 8, of bfloat16 with sums in float32
+    mma(a..., b..., c...)               the warp multiplies: A B + C, 16 × 16 by 16 × 8, bfloat16 with float32 sums
     pack(a, b), low(word), high(word)   two float32, rounded to bfloat16, in a word; and out of it
     exp2(x)                             2ˣ, to 2⁻²² or so
 
@@ -31,53 +31,11 @@ the left factor of the next; and `ldmatrix` brings 16 × 16 numbers as A, or as 
 from .arrays import SIMULATED
 
 if SIMULATED:
-    from .twins import (
-        copy_async4,
-        copy_async16,
-        exp2,
-        high,
-        ldmatrix,
-        ldmatrix_transposed,
-        load4,
-        load_shared2,
-        load_shared4,
-        low,
-        mma,
-        pack,
-        store_shared4,
-        wait_for_copies,
-    )
+    from . import twins as made
 else:
-    from .ptx import (
-        copy_async4,
-        copy_async16,
-        exp2,
-        high,
-        ldmatrix,
-        ldmatrix_transposed,
-        load4,
-        load_shared2,
-        load_shared4,
-        low,
-        mma,
-        pack,
-        store_shared4,
-        wait_for_copies,
-    )
+    from . import ptx as made
 
-__all__ = [
-    "copy_async4",
-    "copy_async16",
-    "exp2",
-    "high",
-    "ldmatrix",
-    "ldmatrix_transposed",
-    "load4",
-    "load_shared2",
-    "load_shared4",
-    "low",
-    "mma",
-    "pack",
-    "store_shared4",
-    "wait_for_copies",
-]
+load4, load_shared4, load_shared2, store_shared4 = made.load4, made.load_shared4, made.load_shared2, made.store_shared4
+copy_async16, copy_async4, wait_for_copies = made.copy_async16, made.copy_async4, made.wait_for_copies
+ldmatrix, ldmatrix_transposed, mma = made.ldmatrix, made.ldmatrix_transposed, made.mma
+pack, low, high, exp2 = made.pack, made.low, made.high, made.exp2

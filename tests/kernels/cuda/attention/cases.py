@@ -101,6 +101,7 @@ def shrink(name, module, change=setattr):
     else:
         change(module, "ROWS", 4)
         change(module, "TILE", 40)
+        change(module, "COLUMNS", 4)
 
 
 def hold(rung, case):

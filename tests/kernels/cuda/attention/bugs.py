@@ -1,0 +1,262 @@
+"""Bugs seeded into the kernels, one at a time: does what is tested notice?
+
+A bug is a few letters of a kernel exchanged for others: a barrier for nothing, a query head's keys for another's. Each
+is tried at every place where these letters stand, in the forward and the backward of every rung, and each must make
+`hold` fail on one of the cases that the rungs are tested with.
+
+    NUMBA_ENABLE_CUDASIM=1 python -m tests.kernels.cuda.attention.bugs [NAME ...]
+
+tries all of them, or those of some rungs, and writes the table of the pages. The tests try one of each kind.
+"""
+
+import ast
+import json
+import sys
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+import minitransformer.kernels.cuda.attention as package
+from minitransformer.files import write_atomically
+from minitransformer.kernels.cuda.attention import RUNGS, arrays
+
+from .cases import cases_of, hold, shrink
+
+FOLDER = Path(package.__file__).parent
+RESULTS = Path(__file__).parents[4] / "bench" / "results" / "cuda" / "attention_bugs.json"
+
+KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
+    "a barrier of the block removed": [("cuda.syncthreads()", "pass")],
+    "a barrier of the warp removed": [("cuda.syncwarp()", "pass")],
+    "copies are not waited for": [("wait_for_copies()", "pass")],
+    "the other stage is not another": [("STAGE - now", "now"), ("(1 - stage)", "stage")],
+    "a reduction is one step short": [
+        ("for e in range(3)", "for e in range(2)"),
+        ("for e in range(5)", "for e in range(4)"),
+        ("cuda.shfl_xor_sync(0xFFFFFFFF, x, 2)", "x * float32(0)"),
+        ("for t in range(parts)", "for t in range(0)"),
+    ],
+    "words of a factor swapped": [
+        ("pack(s[2 * k, 2], s[2 * k, 3])", "pack(s[2 * k, 3], s[2 * k, 2])"),
+        ("b[2], b[3])", "b[3], b[2])"),
+        ("factors[k, 1] = a[1]", "factors[k, 1] = a[2]"),
+    ],
+    "a lane reads another's rows": [
+        ("(lane & 15) * (K + PAD)", "(lane & 7) * (K + PAD)"),
+        ("8 * (lane >> 4)) * (K + PAD)", "4 * (lane >> 4)) * (K + PAD)"),
+        ("lane >> 3) + 4 * mine * warp", "lane >> 3) + 2 * mine * warp"),
+    ],
+    "causal is off by one": [
+        ("j <= i + S - T", "j < i + S - T"),
+        ("+ S - T) or (masked", "+ S - T - 1) or (masked"),
+        ("> at + S - T) or", ">= at + S - T) or"),
+        ("min(n + S - T, S)", "min(n - 1 + S - T, S)"),
+    ],
+    "causal is aligned at the top left": [("return max(min(n + S - T, S), 0)", "return max(min(n, S), 0)")],
+    "no mask is looked at near the diagonal": [
+        ("causal and j + tile > strip + 1 + S - T", "causal and j + tile > strip + 16 + S - T"),
+        ("causal and i + S - T < strip + STRIP - 1", "causal and i + S - T < strip - 1"),
+    ],
+    "the first query of a key is passed over": [
+        ("max(first + T - S, 0)", "max(first + T - S + 1, 0)"),
+        ("max(j + T - S, 0)", "max(j + T - S + 1, 0)"),
+        ("// tile * tile if causal", "// tile * tile + tile if causal"),
+    ],
+    "keys past the end are seen": [("j < S and ", ""), ("at >= S or ", ""), ("or j + tile > S ", "")],
+    "rows past the end are loaded": [("if first + r < limit", "if True"), ("if first + r < x.shape[1]", "if True")],
+    "queries past the end are felt": [("at < T and sees", "sees"), ("i + t < T and sees", "sees")],
+    "keys of another head": [
+        ("n // (q.shape[0] // k.shape[0])", "n % k.shape[0]"),
+        ("n // R * S * K", "n % (n_heads // R) * S * K"),
+    ],
+    "queries of another head": [
+        ("range(g * R, (g + 1) * R)", "range(g, g + R)"),
+        ("n, i = g * R +", "n, i = g +"),
+    ],
+    "only one head of a group is felt": [("(g + 1) * R)", "g * R + 1)"), ("range(-1, R * tiles)", "range(-1, tiles)")],
+    "the mask of another sequence": [("n // n_heads, mask.shape[0]", "n % n_heads, mask.shape[0]")],
+    "the mask of another head": [("n % n_heads, mask.shape[1]", "n // n_heads, mask.shape[1]")],
+    "the mask of another query": [("min(i, mask.shape[2] - 1)", "min(i + 1, mask.shape[2] - 1)")],
+    "the mask of another key": [("min(j, row.shape[0] - 1)", "min(j + 1, row.shape[0] - 1)")],
+    "what was summed is not brought under the new largest": [
+        ("l *= rescale", "pass"),
+        ("l[h] *= rescale", "pass"),
+        ("l[a] *= rescale", "pass"),
+        ("total[c] *= rescale", "pass"),
+        ("total[a, c] *= rescale", "pass"),
+        ("total[c, 2 * h + 1] *= rescale", "pass"),
+    ],
+    "-∞ - -∞": [("largest if largest > NOTHING else float32(0)", "largest")],
+    "a row that sees nothing is divided by 0": [
+        ("float32(1) / l if l > float32(0) else float32(0)", "float32(1) / l"),
+        ("float32(1) / weight if weight > float32(0) else float32(0)", "float32(1) / weight"),
+        ("if l > float32(0):", "if True:"),
+        ("lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", "lse[row] * LOG2E"),
+    ],
+    "lse without the sum": [
+        ("m += math.log(l)", "pass"),
+        ("m + math.log(l) if", "m if"),
+        ("m[a] + math.log(weight) if", "m[a] if"),
+        ("m[h] * LN2 + math.log(weight) if", "m[h] * LN2 if"),
+    ],
+    "lse in another base": [("m[h] * LN2 + math.log(weight) if", "m[h] + math.log(weight) if")],
+    "no δ": [
+        (" - own_delta)", ")"),
+        (" - delta[n, i])", ")"),
+        (" - delta[n, i + t])", ")"),
+        (" - own_delta[a])", ")"),
+        (" - its_delta)", ")"),
+        (" - own_delta[e >> 1]", ""),
+        (" - its_delta[e & 1]", ""),
+    ],
+    "δ of another row": [
+        ("own_delta[e >> 1]", "own_delta[e & 1]"),
+        ("its_delta[e & 1]", "its_delta[e >> 1]"),
+        ("own_lse[e >> 1]", "own_lse[e & 1]"),
+        ("its_lse[e & 1]", "its_lse[e >> 1]"),
+    ],
+    "no 1/√K": [
+        ("ds * scale * k[", "ds * k["),
+        ("ds * scale * q[", "ds * q["),
+        ("total[c] * scale", "total[c]"),
+        ("total[a, c] * scale", "total[a, c]"),
+        ("for_key[c] * scale", "for_key[c]"),
+        ("for_key[a, c] * scale", "for_key[a, c]"),
+        ("total, h, scale,", "total, h, float32(1),"),
+        ("for_key, h, scale,", "for_key, h, float32(1),"),
+    ],
+    "a column that belongs to another": [
+        ("part * columns, part * rows", "0 * columns, part * rows"),
+        ("4 * across + c // 4 * 32 + c % 4", "4 * across + c // 4 * 32 + c % 2"),
+        ("2 * (lane & 3)) // 2", "4 * (lane & 3)) // 2"),
+    ],
+    "the last row of a tile is left out": [
+        ("for t in range(tile):\n                for c", "for t in range(tile - 1):\n                for c"),
+        ("for j in range(0, tile, 4)", "for j in range(0, tile - 4, 4)"),
+        ("for k in range(rows // 16)", "for k in range(rows // 32)"),
+    ],
+    "16 bytes from where no 16 begin": [("PAD = 8", "PAD = 6"), ("PAD = 4", "PAD = 3")],
+}
+
+USED_BY = {  # files of which rungs are made; a rung's own file is its own
+    "masks": ("naive", "tiled", "flash", "flash_registers", "tensor_cores"),
+    "tiles": ("tiled", "flash"),
+}
+
+
+class Bug(NamedTuple):
+    kind: str
+    rung: str  # whose cases must notice
+    file: str  # in which it is
+    place: str  # the function
+    line: int
+    old: str
+    new: str
+    at: int  # where in the file
+
+    @property
+    def where(self):
+        return f"{self.file}.{self.place}:{self.line}"
+
+
+def all_bugs():
+    """Every kind at every place of every rung"""
+    for rung in RUNGS:
+        for file in (rung, *(shared for shared, rungs in USED_BY.items() if rung in rungs)):
+            source = (FOLDER / f"{file}.py").read_text(encoding="utf-8")
+            for kind, exchanges in KINDS.items():
+                for old, new in exchanges:
+                    at = source.find(old)
+                    while at >= 0:
+                        line = source.count("\n", 0, at) + 1
+                        place = function_at(source, line)
+                        if place is not None:
+                            yield Bug(kind, rung, file, place, line, old, new, at)
+                        at = source.find(old, at + 1)
+
+
+def function_at(source, line):
+    """The outermost function of this line, or "" where it is a constant; None in a docstring"""
+    for node in ast.parse(source).body:
+        if node.lineno <= line <= node.end_lineno:
+            if isinstance(node, ast.FunctionDef):
+                return node.name
+            return "" if isinstance(node, ast.Assign) else None
+    return None
+
+
+def mutant(bug):
+    """The rung with this bug: its modules made anew, in memory"""
+    own = f"{package.__name__}.{bug.rung}"
+    names = list(dict.fromkeys([f"{package.__name__}.{bug.file}", own]))
+    kept = {name: sys.modules.get(name) for name in names}
+    try:
+        for name in names:
+            path = FOLDER / f"{name.rsplit('.', 1)[1]}.py"
+            source = path.read_text(encoding="utf-8")
+            if path.stem == bug.file:
+                source = source[: bug.at] + bug.new + source[bug.at + len(bug.old) :]
+            module = ModuleType(name)
+            module.__package__, module.__file__ = package.__name__, str(path)
+            sys.modules[name] = module  # so that a rung takes what it imports from the mutant
+            exec(compile(source, str(path), "exec"), module.__dict__)
+    finally:
+        for name, before in kept.items():
+            if before is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = before
+    shrink(bug.rung, module)
+    rung = RUNGS[bug.rung]
+    return SimpleNamespace(
+        precision=rung.precision,
+        backward=rung.backward,
+        attention=module.attention,
+        attention_backward=module.attention_backward,
+    )
+
+
+def caught(bug):
+    """The case that notices the bug and what it says; None where none does"""
+    rung = mutant(bug)
+    for case in reversed(cases_of(bug.rung)):  # the small ones first
+        try:
+            hold(rung, case)
+        except Exception as error:
+            return str(case), f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return None
+
+
+def one_of_each_kind():
+    """For every kind and rung the first place in the forward's file order, no place twice: what the tests try"""
+    found = {}
+    for bug in all_bugs():
+        found.setdefault(bug.kind, []).append(bug)
+    return [bugs[len(kind) % len(bugs)] for kind, bugs in found.items()]
+
+
+def main(names):
+    bugs, begin, missed = [bug for bug in all_bugs() if not names or bug.rung in names], time.time(), 0
+    table = {name: [] for name in RUNGS}
+    if names and RESULTS.exists():
+        for row in json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]:
+            table[row["rung"]] += [row] * (row["rung"] not in names)
+    for bug in tqdm(bugs, unit="bug"):
+        by = caught(bug)
+        table[bug.rung].append({"kind": bug.kind, "rung": bug.rung, "where": bug.where, "new": bug.new, "caught": by})
+        if by is None:
+            missed += 1
+            tqdm.write(f"NOT CAUGHT  {bug.rung}: {bug.kind}: {bug.where}: {bug.old!r} -> {bug.new!r}")
+    print(f"{len(bugs) - missed} of {len(bugs)} caught, in {time.time() - begin:.0f} s")
+    rows = [row for rung in RUNGS for row in table[rung]]
+    write_atomically(RESULTS, (json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n").encode())
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    if not arrays.SIMULATED:
+        sys.exit("bugs are tried in the simulator: set NUMBA_ENABLE_CUDASIM=1")
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""What the kernels become on a GPU, without one: registers, memory, and the instructions that a rung claims."""
+
+import json
+
+import pytest
+
+from minitransformer.kernels.cuda.attention import offline
+from minitransformer.kernels.cuda.attention.offline import MOST_REGISTERS, MOST_SHARED, launches, modules, row, unique
+
+BUDGETS = {  # registers that a thread of a kernel may take: 168 let three blocks of 128 threads run side by side
+    "tensor_cores_forward": 168,
+    "flash_registers_forward": 168,
+    "flash_registers_query_gradients": 168,
+}
+WITH_CARE = [  # where something is at its limit, or most used: the rest is in the table
+    ("naive", 64, False, "sm_90"),
+    ("tiled", 64, False, "sm_80"),
+    ("flash", 128, False, "sm_90"),
+    ("flash_atomic", 64, False, "sm_90"),
+    ("flash_registers", 128, False, "sm_90"),
+    ("flash_registers", 64, False, "sm_80"),
+    ("tensor_cores", 64, False, "sm_90"),
+    ("tensor_cores", 128, True, "sm_80"),
+]
+
+
+def check(found):
+    assert found["local"] == found["spills"] == 0, found
+    assert found["registers"] <= BUDGETS.get(found["kernel"], MOST_REGISTERS), found
+    assert found["shared"] <= MOST_SHARED, found
+    assert found["float64"] == 0, found
+    if found["rung"] == "flash_registers":
+        assert found["LDS.128"] > 0 and found["LDG.128"] > 0, found
+    if found["kernel"] in ("flash_registers_forward", "tensor_cores_forward"):
+        assert found["SHFL"] > 0, found
+    products = {"forward": 2, "query_gradients": 3, "key_gradients": 4}.get(
+        found["kernel"].removeprefix("tensor_cores_") if found["rung"] == "tensor_cores" else ""
+    )
+    if products:
+        tile = modules()["tensor_cores"].tile_of(found["K"])[products == 4]
+        assert found["HMMA"] == products * (tile // 8) * (found["K"] // 16), found
+        assert found["LDSM"] >= found["HMMA"] // 2 and found["LDGSTS"] > 0, found
+
+
+@pytest.mark.parametrize("name, K, masked, architecture", WITH_CARE)
+def test_machine_code(name, K, masked, architecture):
+    for launch in unique(launches(modules()[name], K, masked=masked)):
+        check(row(name, launch, K, masked, architecture))
+
+
+@pytest.fixture(scope="module")
+def table():
+    return json.loads(offline.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_table_is_of_these_kernels(table):
+    for name in modules():
+        assert table["source"][name] == offline.source_hash(name), f"python -m {offline.__name__} {name} makes it anew"
+
+
+def test_every_kernel_in_the_table(table):
+    for found in table["rows"]:
+        check(found)
+    kernels = {(found["kernel"], found["K"], found["masked"], found["architecture"]) for found in table["rows"]}
+    assert len(kernels) == len(table["rows"])
+    for name, module in modules().items():
+        for K, *rest in offline.VARIANTS:
+            for launch in unique(launches(module, K)):
+                assert (launch.name, K, *rest) in kernels, name
+
+
+def test_float64_in_a_float32_kernel_is_noticed():
+    """A literal is enough to bring it in."""
+    from numba import cuda, types
+
+    @cuda.jit
+    def doubled(x):
+        x[0] = x[0] * 1.1
+
+    code = offline.compiled(doubled, types.void(types.float32[::1]), "sm_90")
+    assert code.in_float64 and code.registers > 0 and not code.local
+
+
+def test_memory_for_what_does_not_fit_into_registers_is_noticed():
+    from numba import cuda, float32, types
+
+    @cuda.jit
+    def turned(x, n):
+        room = cuda.local.array(64, float32)
+        for i in range(64):
+            room[i] = x[i]
+        x[0] = room[n]
+
+    code = offline.compiled(turned, types.void(types.float32[::1], types.int64), "sm_90")
+    assert code.local >= 256
