@@ -68,6 +68,7 @@ class Work(NamedTuple):
     forward: object  # () -> None
     backward: object  # () -> None, of what the forward before left
     answer: object  # () -> {"y", "dq", "dk", "dv"}, as float32 in the host's memory
+    kernels: object = None  # (forward or backward) -> names of the kernels that ran, where one has to ask
 
 
 def inputs_of(size, seed=0):
@@ -135,8 +136,17 @@ def by_pytorch(kind):
             named = zip(("y", "dq", "dk", "dv"), (here["y"], *here["gradients"]), strict=True)
             return {name: part.detach().float().cpu().numpy() for name, part in named}
 
+        def kernels(work):
+            """What PyTorch launches is its own choice: the names that its profiler saw."""
+            from torch.profiler import ProfilerActivity, profile
+
+            with profile(activities=[ProfilerActivity.CUDA]) as seen:
+                work()
+                torch.cuda.synchronize()
+            return sorted({event.key for event in seen.key_averages()})
+
         bring()
-        return Work(bring, forward, backward, answer)
+        return Work(bring, forward, backward, answer, kernels)
 
     return make
 
@@ -262,6 +272,8 @@ def one(gpu, rows, size, contender, inputs, exact):
         except Mismeasured as error:
             rows.add(**row, refused=str(error))
             continue
+        if work.kernels:
+            row["kernels"] = work.kernels(getattr(work, way))
         rate = size.flops(way) / times.warm
         peak = getattr(gpu.peaks, contender.precision) if on_device else None
         rows.add(**row, **times._asdict(), rate=rate, share=rate / peak if peak else None)

@@ -11,6 +11,7 @@ begins: without that, the time in which the host prepares a launch would count a
 """
 
 import statistics
+import sys
 import time
 from typing import NamedTuple
 
@@ -167,5 +168,7 @@ class Gpu:
         return self.cupy.cuda.get_elapsed_time(begin, end) / 1e3
 
     def used(self):
-        """Bytes of its memory that arrays take."""
-        return self.cupy.get_default_memory_pool().used_bytes()
+        """Bytes of its memory that arrays take, CuPy's and PyTorch's."""
+        torch = sys.modules.get("torch")
+        theirs = torch.cuda.memory_allocated() if torch and torch.cuda.is_available() else 0
+        return self.cupy.get_default_memory_pool().used_bytes() + theirs

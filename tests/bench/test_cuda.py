@@ -112,7 +112,7 @@ def toy(gpu, name="toy", wrong=0.0, precision="float32", backward=True, fails=No
         def answer():
             return {part: array * np.float32(1 + wrong * (part == "dv")) for part, array in reference.answer().items()}
 
-        return attention.Work(gpu.bring, gpu.work, gpu.work if backward else None, answer)
+        return attention.Work(gpu.bring, gpu.work, gpu.work if backward else None, answer, lambda work: ["a kernel"])
 
     return attention.Contender(name, precision, make)
 
@@ -129,6 +129,7 @@ def test_what_is_right_is_timed_both_ways(tmp_path):
     forward, backward = told(gpu, toy(gpu), tmp_path=tmp_path)
     assert forward["what"] == "toy float32 T8 K4 causal forward" and backward["what"].endswith("backward")
     assert forward["rate"] == pytest.approx(4 * 2 * 2 * 64 * 4 / 2 / 2e-6) and forward["off"] < 1e-6
+    assert forward["kernels"] == ["a kernel"]
     assert forward["share"] == pytest.approx(forward["rate"] / 4e9) and backward["transfer"] is None
     (only,) = told(gpu, toy(gpu, backward=False), tmp_path=tmp_path)
     assert only["what"].endswith("forward")

@@ -15,7 +15,7 @@ With NUMBA_ENABLE_CUDASIM=1 Numba plays the device, each thread a thread of Pyth
 on the device. Blocks and warps are tiny then, so that tiny arrays cross all their borders.
 """
 
-from numba import config
+from numba.cuda import config
 
 from ..cuda_errors import DOCTOR, explain
 
@@ -27,6 +27,7 @@ else:
     from numba import cuda
 
     config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a small array has a small grid
 
 WARP, WARPS = (4, 2) if SIMULATED else (32, 8)  # lanes of a warp, warps of a block
 THREADS = WARP * WARPS
