@@ -14,7 +14,8 @@ from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16, to_bfloat16
 from minitransformer.ops.attention import attention as operation
 
-from .clock import Mismeasured, check_possible, measure, measure_on_host
+from .clock import check_possible, measure, measure_on_host
+from .rows import in_a_line
 
 TOKENS, WIDTH = 8192, 2048
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # of the largest number; the checks of rungs.py are far narrower
@@ -249,9 +250,7 @@ def one(gpu, rows, size, contender, inputs, exact):
         work = contender.make(inputs, size, contender.precision)
         off = off_by(work.answer(), exact)
     except Exception as error:  # a kind that this device or this PyTorch does not have, or memory that is full
-        rows.add(
-            **label, what=what, group=str(size), refused=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-        )
+        rows.add(**label, what=what, group=str(size), refused=in_a_line(error))
         return True
     if not off <= TOLERANCE[contender.precision]:
         rows.add(
@@ -269,11 +268,11 @@ def one(gpu, rows, size, contender, inputs, exact):
             if on_device:
                 n_bytes = size.bytes(way, contender.precision)
                 check_possible(times, gpu.peaks, contender.precision, size.flops(way), n_bytes)
-        except Mismeasured as error:
-            rows.add(**row, refused=str(error))
+            if work.kernels:
+                row["kernels"] = work.kernels(getattr(work, way))
+        except Exception as error:  # a time that cannot be, or a device that gave up
+            rows.add(**row, refused=in_a_line(error))
             continue
-        if work.kernels:
-            row["kernels"] = work.kernels(getattr(work, way))
         rate = size.flops(way) / times.warm
         peak = getattr(gpu.peaks, contender.precision) if on_device else None
         rows.add(**row, **times._asdict(), rate=rate, share=rate / peak if peak else None)

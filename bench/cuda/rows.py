@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
@@ -50,6 +51,11 @@ def shown(seconds):
     return f"{seconds / 1e-6:.3g} µs"
 
 
+def in_a_line(error):
+    """What an error says in its first line, with its kind before."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
 def table(rows):
     """All rows, timings after checks, in the order in which they came."""
     return "\n".join(
@@ -64,6 +70,17 @@ def growth(rows):
         if "T" in row and "warm" in row:
             found.setdefault((row["group"], row["contender"]), []).append((row["T"], row["warm"]))
     return {key: sorted(points) for key, points in found.items()}
+
+
+def exponents(rows):
+    """[line, ...]: by which power of T the time of each grows, from one length to twice that, at its longest two"""
+    found = []
+    for (group, contender), points in growth(rows).items():
+        if len(points) > 1:
+            (before, fast), (T, slow) = points[-2:]
+            power = math.log(slow / fast) / math.log(T / before)
+            found.append(f"{group}: {contender} grows as T^{power:.2f} from T {before} to {T}")
+    return found
 
 
 def picture(rows, title):

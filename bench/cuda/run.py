@@ -9,7 +9,7 @@ from minitransformer.files import to_json, write_atomically
 from ..machine import machine
 from . import attention, step
 from .clock import Gpu
-from .rows import Rows, picture, table
+from .rows import Rows, exponents, in_a_line, picture, table
 
 TIMINGS = {"attention": attention.run, "step": step.run}
 
@@ -26,13 +26,16 @@ def run(names, out, *, checks=(), minutes=8.0, gpu=None, say=print):
     rows = Rows(out / f"{name}.jsonl", say)
     say(f"{gpu.name}: {about['machine']['versions']}")
     for check in checks:
-        check(rows)
+        try:
+            check(rows)
+        except Exception as error:
+            rows.add(kind="correct", what=check.__name__, wrong=[in_a_line(error)])
     wrong = {row["rung"] for row in rows.rows if row.get("wrong") and "rung" in row}
     cut = False
     for benchmark in names:
         TIMINGS[benchmark](gpu, rows, late=lambda: time.monotonic() > end, without=wrong)
         cut = cut or time.monotonic() > end
-    say(f"\n{table(rows.rows)}")
+    say("\n".join(["", table(rows.rows), *exponents(rows.rows)]))
     if cut:
         say(f"after {minutes:g} minutes, nothing new was begun: what is missing was not reached")
     write_atomically(out / f"{name}.json", to_json(about | {"complete": not cut, "rows": rows.rows}))

@@ -7,7 +7,8 @@ import numpy as np
 from ..compare import error
 from ..contender import sketch
 from ..step import Size, batch_of, model_of, work
-from .clock import Mismeasured, check_possible, measure, measure_on_host
+from .clock import check_possible, measure, measure_on_host
+from .rows import in_a_line
 
 SIZES = {
     "small": Size(4, 4, 128, 64, 12),
@@ -100,7 +101,7 @@ def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
                 expected = found if expected is None else expected
                 off = error(found, expected)
             except Exception as problem:  # memory that is full, a library that does not fit
-                rows.add(**row, refused=f"{type(problem).__name__}: {str(problem).splitlines()[0][:200]}")
+                rows.add(**row, refused=in_a_line(problem))
                 continue
             if not off <= TOLERANCE:
                 rows.add(**row, refused=f"off by {off:.1e}, more than {TOLERANCE}")
@@ -111,8 +112,8 @@ def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
                 times = measure_on_host(step) if on_host else measure(gpu, step)
                 if not on_host:
                     check_possible(times, gpu.peaks, "float32", work(size)["flops"], 0)
-            except Mismeasured as problem:
-                rows.add(**row, refused=str(problem))
+            except Exception as problem:  # a time that cannot be, or a device that gave up
+                rows.add(**row, refused=in_a_line(problem))
                 continue
             rate = work(size)["flops"] / times.warm
             share = rate / gpu.peaks.float32 if gpu.peaks.float32 and not on_host else None

@@ -146,7 +146,10 @@ def test_what_is_wrong_or_fails_is_told_and_not_timed(tmp_path):
 def test_a_time_that_cannot_be_is_refused_in_the_row(tmp_path):
     gpu = FakeGpu(cold=3e-9, warm=2e-9, peaks=Peaks(1e9, 1e9, 1e15))
     found = told(gpu, toy(gpu), tmp_path=tmp_path)
-    assert all("but the peak is 0.001" in row["refused"] and "warm" not in row for row in found)
+    assert all(
+        "Mismeasured" in row["refused"] and "but the peak is 0.001" in row["refused"] and "warm" not in row
+        for row in found
+    )
 
 
 def test_who_is_slow_is_not_asked_for_more(tmp_path):
@@ -210,13 +213,21 @@ def test_the_report_checks_first_and_keeps_everything(tmp_path, monkeypatch):
         kept.add(kind="correct", what="broken: 3 cases", rung="broken", wrong=["T1"])
         kept.add(kind="correct", what="toy: 3 cases", rung="toy", wrong=[])
 
+    def gave_up(kept):
+        raise RuntimeError("illegal address\nand more")
+
     monkeypatch.setitem(run.TIMINGS, "attention", timings)
     said = []
-    found = run.run(("attention",), tmp_path, checks=[check], gpu=gpu, say=said.append)
-    assert seen == [{"broken"}] and [row["kind"] for row in found] == ["correct"] * 2 + ["attention"] * 4
+    found = run.run(("attention",), tmp_path, checks=[check, gave_up], gpu=gpu, say=said.append)
+    assert seen == [{"broken"}] and [row["kind"] for row in found] == ["correct"] * 3 + ["attention"] * 4
     result = json.loads((tmp_path / "gpu_report.json").read_text())
-    assert result["complete"] and result["gpu"]["device"] == "NVIDIA H200" and len(result["rows"]) == 6
-    assert "broken: 3 cases" in said[-1] and "WRONG: T1" in said[-1] and "toy float32 T16" in said[-1]
+    assert result["complete"] and result["gpu"]["device"] == "NVIDIA H200" and len(result["rows"]) == 7
+    assert (
+        "broken: 3 cases" in said[-1]
+        and "WRONG: T1" in said[-1]
+        and "WRONG: RuntimeError: illegal address" in said[-1]
+        and "toy float32 T16" in said[-1]
+    )
     with Image.open(io.BytesIO((tmp_path / "gpu_report.png").read_bytes())) as image:
         assert image.size[0] > 500
     run.run(("attention",), tmp_path, gpu=gpu, say=said.append, minutes=-1)
@@ -226,6 +237,7 @@ def test_the_report_checks_first_and_keeps_everything(tmp_path, monkeypatch):
 def test_lengths_become_lines():
     kept = [{"group": "g", "contender": "c", "T": T, "warm": T / 1e3} for T in (16, 8)] + [{"group": "g", "T": 4}]
     assert rows.growth(kept) == {("g", "c"): [(8, 0.008), (16, 0.016)]}
+    assert rows.exponents(kept) == ["g: c grows as T^1.00 from T 8 to 16"]
     assert rows.shown(2.5e-3) == "2.5 ms" and rows.shown(4e-6) == "4 µs" and rows.shown(None) == "-"
 
 
