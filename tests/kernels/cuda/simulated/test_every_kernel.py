@@ -26,8 +26,8 @@ from ...cpu.test_not_a_number import hold_alike, spoil
 def _(pick, draw):
     T, D = lengths(pick, 2)
     B = pick(st.sampled_from((2, 1, 0, 3)), "B")
-    positions = {"positions": draw.ids(19, *([B] if pick(st.booleans(), "a position for each") else []), T)}
-    return {"p": {"weight": draw(19, D)}, "x": draw(B, T, D)}, pick(st.sampled_from(({}, positions)), "positions")
+    positions = {"positions": draw.ids(40, *([B] if pick(st.booleans(), "a position for each") else []), T)}
+    return {"p": {"weight": draw(40, D)}, "x": draw(B, T, D)}, pick(st.sampled_from(({}, positions)), "positions")
 
 
 KERNELS = [name for name, thing in THINGS.items() if "cuda" in getattr(thing, "implementations", {})]
