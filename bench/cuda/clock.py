@@ -122,7 +122,7 @@ class Gpu:
     """The device that CuPy uses, and its clock. ValueError for the simulator, in which there is nothing to time."""
 
     def __init__(self):
-        from minitransformer.kernels.cuda import SIMULATED, check_device
+        from minitransformer.kernels.cuda.device import SIMULATED, check_device
 
         if SIMULATED:
             raise ValueError("NUMBA_ENABLE_CUDASIM is set: the simulator's times say nothing, and are not taken")

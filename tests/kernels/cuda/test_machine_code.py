@@ -11,6 +11,7 @@ from minitransformer import ops
 from minitransformer.convention import THINGS
 from minitransformer.kernels.cuda import (
     adamw,
+    backend,
     cross_entropy,
     device,
     dropout,
@@ -79,7 +80,7 @@ def test_every_kernel_stands_in_the_table():
         for name, thing in vars(module).items():
             if isinstance(thing, kind) and name not in inlined:
                 assert id(thing) in there, f"{module.__name__}.{name}"
-    assert len(there) == 21 and ops.gelu.implementations["cuda"]
+    assert len(backend.KERNELS) == 11 and len(there) == 21 and ops.gelu.implementations["cuda"]
 
 
 @pytest.mark.parametrize("architecture", offline.ARCHITECTURES)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
 from minitransformer.kernels.cuda import adamw, arrays, device, embedding
@@ -320,3 +321,27 @@ def test_settings_are_checked_at_the_door(rng):
     with pytest.raises(ValueError, match="outside the vocabulary"):
         ops.embedding({"weight": np.ones((3, 2))}, np.array([3]))
     assert adamw.update is not None
+
+
+def test_what_nobody_has_written_shows():
+    """Without which a kernel that leaves something out would give zeros, and perhaps be right."""
+    for dtype in (np.float32, np.float64):
+        assert (
+            np.isnan(arrays.empty((2, 3), np.zeros(1, dtype))).all()
+            and arrays.empty((), np.zeros(1, dtype)).shape == ()
+        )
+    assert (arrays.empty(5, np.zeros(1), np.bool_).view(np.uint8) == 255).all() and arrays.empty(
+        (0, 3), np.zeros(1)
+    ).size == 0
+
+    @device.kernel
+    def shared_to(x):
+        memory = device.cuda.shared.array(4, x.dtype)
+        x[device.cuda.threadIdx.x] = memory[device.cuda.threadIdx.x % 4]
+
+    x = np.zeros(device.THREADS, np.float32)
+    device.launch(shared_to, 1, x)
+    assert np.isnan(x).all()
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        device.launch(shared_to, 1, x)
