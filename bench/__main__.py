@@ -31,15 +31,29 @@ def main():
         "--seconds", type=float, default=1.0, metavar="X", help="of timing a round (default: %(default)s)"
     )
     parser.add_argument("--without", nargs="+", default=(), metavar="NAME", help="leave these contenders out")
+    parser.add_argument("--cuda", action="store_true", help="on a GPU (attention, step): CPU, every rung, PyTorch")
     parser.add_argument("--out", metavar="FOLDER", default=RESULTS, help="where results go (default: bench/results)")
     args = parser.parse_args()
-    benchmark = import_module(f"bench.{args.what}").BENCHMARK
     try:
-        run(args, benchmark)
-    except (ValueError, OSError, RuntimeError) as error:
+        if args.cuda:
+            on_gpu(args)
+        else:
+            run(args, import_module(f"bench.{args.what}").BENCHMARK)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f"python -m bench: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def on_gpu(args):
+    from .cuda.run import TIMINGS
+    from .cuda.run import run as timings
+
+    if args.what not in TIMINGS:
+        raise ValueError(f"--cuda is for {' and '.join(TIMINGS)}, not for {args.what}")
+    if args.sizes or args.without:
+        raise ValueError("--cuda times every size and contender that there is time for")
+    timings((args.what,), args.out)
 
 
 def run(args, benchmark):

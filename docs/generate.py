@@ -62,7 +62,7 @@ def table_of_kernels(things):
     For a page that lies in docs/kernels/. RuntimeError where no page shows a kernel.
     """
     rows = ["| operation | kernel | what it is |", "| --- | --- | --- |"]
-    shown = {include.source: page for page in (DOCS / "kernels").glob("*.md") for include in registry.includes(page)}
+    shown = {include.source: page for page in (DOCS / "kernels").rglob("*.md") for include in registry.includes(page)}
     for name, thing in sorted(things.items(), key=order):
         for backend, (forward, _) in getattr(thing, "implementations", {}).items():
             source = Path(sys.modules[forward.__module__].__file__).resolve()
@@ -70,7 +70,7 @@ def table_of_kernels(things):
                 continue
             if source not in shown:
                 raise RuntimeError(f"no page in docs/kernels shows {source}")
-            page = f"[{backend}]({shown[source].name})"
+            page = f"[{backend}]({shown[source].relative_to(DOCS / 'kernels').as_posix()})"
             rows.append(f"| [`{name}`](../{registry.page_of(thing).as_posix()}) | {page} | {summary(forward)} |")
     return "\n".join(["```{table}", ":class: things", "", *rows, "```", ""])
 

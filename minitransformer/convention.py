@@ -24,7 +24,7 @@ THINGS = {}  # the table of contents: every operation, block, combinator, loss a
 BACKENDS = {  # and the module that brings its kernels
     "reference": None,
     "cpu": "minitransformer.kernels.cpu",
-    "cuda": "minitransformer.kernels.cuda",
+    "cuda": "minitransformer.kernels.cuda.backend",
 }
 KERNEL_DTYPES = (np.float32, np.float64)  # what kernels are made for; extended precision is the reference's
 _backend = "reference"  # one for the whole process, read at every forward

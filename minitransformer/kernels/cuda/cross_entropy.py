@@ -14,7 +14,7 @@ from ... import ops
 from ...ops.cross_entropy import check_smoothing, checked_targets
 from .arrays import check_place, empty, rows, to_device
 from .device import THREADS, WARPS, cuda, kernel, launch
-from .functions import exp, larger, log
+from .functions import exp, log
 from .reduce import block_max, block_sum
 
 
@@ -45,7 +45,7 @@ def forward(z, ids, counted, smoothing, statistics):
     n, thread = cuda.blockIdx.x, cuda.threadIdx.x
     most = real(-np.inf)
     for i in range(thread, V, THREADS):
-        most = larger(most, z[n, i])
+        most = max(most, z[n, i])  # which may pass over a NaN; the sums below do not
     most = block_max(most, of_warps)
     total, sum_z = real(0), real(0)
     for i in range(thread, V, THREADS):

@@ -15,20 +15,23 @@ With NUMBA_ENABLE_CUDASIM=1 Numba plays the device, each thread a thread of Pyth
 on the device. Blocks and warps are tiny then, so that tiny arrays cross all their borders.
 """
 
-from numba import config
+from numba.cuda import config
 
 from ..cuda_errors import DOCTOR, explain
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 if SIMULATED:
-    from .simulated import cuda
+    from . import simulated
+
+    cuda = simulated.cuda
 else:
     from numba import cuda
 
     config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a small array has a small grid
 
-WARP, WARPS = (4, 2) if SIMULATED else (32, 8)  # lanes of a warp, warps of a block
+WARP, WARPS = (simulated.WARP, 2) if SIMULATED else (32, 8)  # lanes of a warp, warps of a block
 THREADS = WARP * WARPS
 MOST_BLOCKS = 2 if SIMULATED else 2048  # of elements: more than any device runs at once, so that none of it is idle
 

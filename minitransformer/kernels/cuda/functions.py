@@ -31,9 +31,3 @@ def sigmoid(x, real):
     """1 / (1 + exp(-x)), of -|x| where x is negative: nothing overflows, and nothing is lost where it is small"""
     e = exp(-abs(x))
     return (real(1) if x >= real(0) else e) / (real(1) + e)
-
-
-@inlined
-def larger(a, b):
-    """The larger of two numbers, NaN where either is."""
-    return a if a > b or a != a else b

@@ -8,7 +8,6 @@ The order of every sum is fixed by the shape of the block, so the same numbers g
 """
 
 from .device import WARP, WARPS, cuda, inlined
-from .functions import larger
 
 EVERYBODY = 0xFFFFFFFF  # all lanes of a warp take part
 
@@ -32,10 +31,10 @@ def block_sum(x, of_warps):
 
 @inlined
 def block_max(x, of_warps):
-    """The largest x of the block's threads, in each of them; NaN where any is"""
+    """The largest x of the block's threads, in each of them; whether it sees a NaN is not said"""
     distance = WARP // 2
     while distance:
-        x = larger(x, cuda.shfl_xor_sync(EVERYBODY, x, distance))
+        x = max(x, cuda.shfl_xor_sync(EVERYBODY, x, distance))
         distance //= 2
     cuda.syncthreads()
     if cuda.threadIdx.x % WARP == 0:
@@ -43,5 +42,5 @@ def block_max(x, of_warps):
     cuda.syncthreads()
     most = of_warps[0]
     for warp in range(1, WARPS):
-        most = larger(most, of_warps[warp])
+        most = max(most, of_warps[warp])
     return most

@@ -14,6 +14,8 @@ from numba.cuda.simulator.kernel import _get_kernel_context
 
 from .attention import simulator
 
+WARP = 4  # lanes of a warp: so few that a block of eight threads has two of them
+
 
 class Cuda:
     """`numba.cuda` as the kernel that runs sees it; outside of a kernel, as everybody does."""
@@ -30,9 +32,19 @@ class Cuda:
 
     @staticmethod
     def shfl_xor_sync(members, x, mask):
-        """Lane i reads what lane i ^ mask has: all put down what they have, and wait for each other."""
+        """Lane i reads what lane i ^ mask has: the lanes of a warp wait for each other, and for no other warp."""
         thread = threading.current_thread()
-        return thread.with_warp(x)[thread.thread_id ^ mask]
+        return thread.meet(warp_of(thread), x)[thread.thread_id ^ mask]
+
+
+def warp_of(thread):
+    """Where the lanes of its warp meet, as long as its block runs."""
+    block, number = thread._manager, thread.thread_id // WARP
+    warps = block.__dict__.setdefault("small_warps", {})
+    if number not in warps:
+        lanes = [other for other in block.threads if other.thread_id // WARP == number]
+        warps[number] = simulator.Meeting(lanes)
+    return warps[number]
 
 
 def poisoned(array):

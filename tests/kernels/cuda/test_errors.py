@@ -11,7 +11,7 @@ import pytest
 import minitransformer
 from minitransformer.cli import main
 from minitransformer.convention import current_backend, use_backend
-from minitransformer.kernels.cuda import arrays, device
+from minitransformer.kernels.cuda import arrays, backend, device
 from minitransformer.ops import gelu, layer_norm, silu
 from minitransformer.placing import device_threads, to_device, to_host
 
@@ -36,6 +36,7 @@ def test_without_a_driver_the_backend_is_refused_and_the_one_before_stays(no_dri
     use_backend("cpu")
     with pytest.raises(OSError, match="there is no CUDA driver.*`minitransformer doctor`"):
         use_backend("cuda")
+    assert backend.check_device is device.check_device
     assert current_backend() == "cpu" and silu(np.ones(3))[1].backend == "cpu"
 
 
@@ -133,8 +134,8 @@ def test_an_array_in_the_wrong_place_is_named(monkeypatch):
 
 def test_other_backends_know_of_no_device():
     p = {"weight": np.ones(3), "layers": [np.zeros(2)]}
-    for backend in ("reference", "cpu"):
-        use_backend(backend)
+    for name in ("reference", "cpu"):
+        use_backend(name)
         assert to_device(p) is p and to_host(p) is p and device_threads(4) == 4
 
 

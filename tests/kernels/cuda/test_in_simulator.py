@@ -1,4 +1,4 @@
-"""The tests of simulated/, in a process of their own: Numba is told when it is imported that it is to simulate a GPU."""
+"""The tests of simulated/, in a process of their own: Numba hears when it is imported that it is to simulate a GPU."""
 
 import os
 import re

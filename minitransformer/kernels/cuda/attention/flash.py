@@ -31,7 +31,7 @@ from numba import cuda, float32
 from . import arrays
 from .masks import NOTHING, sees, visible
 from .problem import blocks, launch, problem, upstream
-from .tiles import COLUMNS, TILE, dot, load_rows, rows_of_tile
+from .tiles import COLUMNS, TILE, add_atomically, dot, load_rows, rows_of_tile
 
 ROWS = 32  # that a block owns: a warp has one row to a lane
 
@@ -52,15 +52,15 @@ def attention_backward(dy, saved):
     dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
     delta = arrays.empty(lse.shape, lse)
     run(query_kernel, given, q, dy, *given.arguments, y, lse, delta, dq)
-    run(key_kernel, given, k, dy, *given.arguments, lse, delta, dk, dv)
+    run(key_kernel, given, k, dy, *given.arguments, lse, delta, dq, dk, dv)
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
 
 
-def run(make, given, owned, *args):
+def run(make, given, owned, *args, **more):
     """Launch a kernel whose blocks each own ROWS rows of one head of `owned`."""
     n, rows, K = owned.shape
     columns = min(K, COLUMNS)
-    kernel = make(*given.variant, ROWS, rows_of_tile(K, TILE), columns)
+    kernel = make(*given.variant, ROWS, rows_of_tile(K, TILE), columns, **more)
     launch(kernel, (blocks(rows, ROWS), n), (ROWS, K // columns), *args, given.scale)
 
 
@@ -173,11 +173,11 @@ def query_kernel(K, causal, masked, rows, tile, columns):
 
 
 @cache
-def key_kernel(K, causal, masked, rows, tile, columns):
+def key_kernel(K, causal, masked, rows, tile, columns, atomically=False):
     parts, padded, wide = K // columns, K + 1, tile + 1  # as in the forward
 
     @cuda.jit
-    def flash_key_gradients(dy, q, k, v, mask, n_heads, lse, delta, dk, dv, scale):
+    def flash_key_gradients(dy, q, k, v, mask, n_heads, lse, delta, dq, dk, dv, scale):
         """A block: the dk and dv of `rows` keys, past which go the queries of all heads that share them"""
         keys = cuda.shared.array((rows, padded), float32)
         values = cuda.shared.array((rows, padded), float32)
@@ -213,6 +213,8 @@ def key_kernel(K, causal, masked, rows, tile, columns):
                     for c in range(columns):
                         for_value[c] += w[row, t] * dys[t, begin + c]  # y = w v
                         for_key[c] += ds[row, t] * queries[t, begin + c]  # s = q kᵀ / √K
+                if atomically:  # the dq of these queries too: flash_atomic.py says why not
+                    add_atomically(dq, n, i, ds, keys, rows, tile, K, thread, threads, scale)
         if j < S:
             for c in range(columns):
                 dv[g, j, begin + c] = for_value[c]

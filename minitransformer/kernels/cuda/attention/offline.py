@@ -3,9 +3,10 @@
 Numba makes PTX, NVIDIA's ptxas makes machine code of it and says what that takes, nvdisasm lists its instructions. All
 of it comes from PyPI and runs on any processor (the extra `cudacheck`).
 
-    python -m minitransformer.kernels.cuda.attention.offline
+    python -m minitransformer.kernels.cuda.attention.offline [NAME ...]
 
-compiles every kernel of every rung and writes the table of the pages, bench/results/cuda_attention_offline.json.
+compiles every kernel of every rung, or of some, and writes the table of the pages:
+bench/results/cuda/attention_offline.json.
 """
 
 import ast
@@ -14,6 +15,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from contextlib import suppress
@@ -32,8 +34,19 @@ from .rungs import RUNGS
 
 ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER.parents[3] / "bench" / "results" / "cuda_attention_offline.json"
-WIDTHS = (32, 64, 128)
+RESULTS = FOLDER.parents[3] / "bench" / "results" / "cuda" / "attention_offline.json"
+VARIANTS = [  # of every kernel in the table: K, masked, architecture
+    (32, False, "sm_90"),
+    *((K, *rest) for K in (64, 128) for rest in ((False, "sm_80"), (False, "sm_90"), (True, "sm_90"))),
+]
+SHARED = {  # files of which the kernels of a rung are made as well
+    "naive": ("masks",),
+    "tiled": ("masks", "tiles"),
+    "flash": ("masks", "tiles"),
+    "flash_atomic": ("flash", "masks", "tiles"),
+    "flash_registers": ("masks", "ptx"),
+    "tensor_cores": ("masks", "ptx"),
+}
 MOST_SHARED = 48 * 1024  # bytes that a block has without asking for more
 MOST_REGISTERS = 255  # that a thread can have
 
@@ -182,37 +195,35 @@ def row(rung, launch, K, masked, architecture):
     }
 
 
-def source_hash():
-    """Of the code of all kernels, not of what is said about it: another one means that the table is of other kernels."""
+def source_hash(name):
+    """Of the code of a rung, not of what is said about it: with another one, its rows are of other kernels."""
     digest = hashlib.sha256()
-    for name in ("naive", "tiled", "flash", "flash_atomic", "flash_registers", "tensor_cores", "masks", "tiles", "ptx"):
-        tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    for part in (name, *SHARED.get(name, ())):
+        tree = ast.parse((FOLDER / f"{part}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if (
-                isinstance(body, list)
-                and body
-                and isinstance(body[0], ast.Expr)
-                and isinstance(body[0].value, ast.Constant)
-            ):
-                del body[0]  # a docstring
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 
 
-def main():
+def main(names):
     from tqdm import tqdm
 
+    names = names or list(modules())
     wanted = [
-        (name, launch, K, masked, architecture)
-        for name, module in modules().items()
-        for K in WIDTHS
-        for masked, architecture in ((False, "sm_90"), (False, "sm_80"), (True, "sm_90"))
-        for launch in unique(launches(module, K, masked=masked))
+        (name, launch, *variant)
+        for name in names
+        for variant in VARIANTS
+        for launch in unique(launches(modules()[name], variant[0], masked=variant[1]))
     ]
     rows = [row(*each) for each in tqdm(wanted, unit="kernel")]
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"rows": [], "source": {}}
+    rows += [each for each in found["rows"] if each["rung"] not in names]
+    rows.sort(key=lambda each: (list(modules()).index(each["rung"]), each["K"]))
+    sources = {**found["source"], **{name: source_hash(name) for name in names}}
     versions = {name: version(name) for name in ("numba-cuda", "numba", "nvidia-cuda-nvcc", "nvidia-nvvm")}
-    found = {"date": str(date.today()), "versions": versions, "source": source_hash(), "rows": rows}
+    found = {"date": str(date.today()), "versions": versions, "source": sources, "rows": rows}
     write_atomically(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
     for each in rows:
         if each["local"] or each["spills"] or each["float64"] or each["shared"] > MOST_SHARED:
@@ -224,4 +235,4 @@ def unique(found):
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

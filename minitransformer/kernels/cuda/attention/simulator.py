@@ -39,9 +39,9 @@ class Meeting:
     """Threads that wait for one another, and what they do together once all have come."""
 
     def __init__(self, members):
-        self.members = members
+        self.expected = len(members)  # who have not ended
         self.here = {}  # thread: what it brings
-        self.result = None
+        self.together = self.result = None
 
 
 class Block(kernel.BlockManager):
@@ -53,7 +53,7 @@ class Block(kernel.BlockManager):
             (Thread(lambda: self._f(*args), self, point, at, self._debug) for at in np.ndindex(*self._block_dim)),
             key=lambda thread: thread.thread_id,
         )
-        self.alive = set(self.threads)
+        self.alive = len(self.threads)
         self.ready = list(self.threads)
         order.shuffle(self.ready)
         self.done = threading.Event()
@@ -83,7 +83,8 @@ class Block(kernel.BlockManager):
         self.failed = self.failed or error
         for thread in self.threads:
             thread.abort = True
-            thread.turn.release()
+            if thread.turn.locked():
+                thread.turn.release()
         self.done.set()
 
 
@@ -92,7 +93,8 @@ class Thread(kernel.BlockThread):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.turn = threading.Semaphore(0)
+        self.turn = threading.Lock()  # locked as long as it is another's
+        self.turn.acquire()
 
     def run(self):
         block = self._manager
@@ -104,10 +106,11 @@ class Thread(kernel.BlockThread):
             if not self.abort:
                 error.add_note(f"thread {tuple(self.threadIdx)} of block {tuple(self.blockIdx)}")
                 block.fail(error)
-        block.alive.discard(self)
         if not self.abort:
+            block.alive -= 1
             for meeting in (block.block, block.warps[self.thread_id // WARP]):
-                conclude(meeting, block)  # who has ended is waited for no longer
+                meeting.expected -= 1  # who has ended is waited for no longer
+                conclude(meeting, block)
             block.next()
 
     def wait(self):
@@ -133,7 +136,7 @@ class Thread(kernel.BlockThread):
 
 def conclude(meeting, block):
     """All are here who will come: let them go on, in an order drawn."""
-    if meeting.here and all(thread in meeting.here for thread in meeting.members if thread in block.alive):
+    if meeting.here and len(meeting.here) == meeting.expected:
         meeting.result = meeting.together({thread.thread_id: what for thread, what in meeting.here.items()})
         gone_on = sorted(meeting.here, key=lambda thread: thread.thread_id)
         meeting.here = {}

@@ -29,3 +29,15 @@ def dot(a, i, b, j, K):
     for c in range(K):
         total += a[i, c] * b[j, c]
     return total
+
+
+@cuda.jit(device=True, inline="always")
+def add_atomically(dq, n, first, ds, keys, rows, tile, K, thread, threads, scale):
+    """dq += dsᵀ keys / √K for the queries of a tile, where every block adds to the same numbers, in no order"""
+    for e in range(thread, tile * K, threads):
+        t, c = e // K, e % K
+        if first + t < dq.shape[1]:
+            felt = float32(0)
+            for r in range(rows):
+                felt += ds[r, t] * keys[r, c]
+            cuda.atomic.add(dq, (n, first + t, c), felt * scale)

@@ -31,53 +31,11 @@ the left factor of the next; and `ldmatrix` brings 16 × 16 numbers as A, or as 
 from .arrays import SIMULATED
 
 if SIMULATED:
-    from .twins import (
-        copy_async4,
-        copy_async16,
-        exp2,
-        high,
-        ldmatrix,
-        ldmatrix_transposed,
-        load4,
-        load_shared2,
-        load_shared4,
-        low,
-        mma,
-        pack,
-        store_shared4,
-        wait_for_copies,
-    )
+    from . import twins as made
 else:
-    from .ptx import (
-        copy_async4,
-        copy_async16,
-        exp2,
-        high,
-        ldmatrix,
-        ldmatrix_transposed,
-        load4,
-        load_shared2,
-        load_shared4,
-        low,
-        mma,
-        pack,
-        store_shared4,
-        wait_for_copies,
-    )
+    from . import ptx as made
 
-__all__ = [
-    "copy_async4",
-    "copy_async16",
-    "exp2",
-    "high",
-    "ldmatrix",
-    "ldmatrix_transposed",
-    "load4",
-    "load_shared2",
-    "load_shared4",
-    "low",
-    "mma",
-    "pack",
-    "store_shared4",
-    "wait_for_copies",
-]
+load4, load_shared4, load_shared2, store_shared4 = made.load4, made.load_shared4, made.load_shared2, made.store_shared4
+copy_async16, copy_async4, wait_for_copies = made.copy_async16, made.copy_async4, made.wait_for_copies
+ldmatrix, ldmatrix_transposed, mma = made.ldmatrix, made.ldmatrix_transposed, made.mma
+pack, low, high, exp2 = made.pack, made.low, made.high, made.exp2

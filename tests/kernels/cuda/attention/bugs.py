@@ -26,7 +26,7 @@ from minitransformer.kernels.cuda.attention import RUNGS, arrays
 from .cases import cases_of, hold, shrink
 
 FOLDER = Path(package.__file__).parent
-RESULTS = Path(__file__).parents[4] / "bench" / "results" / "cuda_attention_bugs.json"
+RESULTS = Path(__file__).parents[4] / "bench" / "results" / "cuda" / "attention_bugs.json"
 
 KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
     "a barrier of the block removed": [("cuda.syncthreads()", "pass")],
@@ -222,7 +222,7 @@ def mutant(bug):
 def caught(bug):
     """The case that notices the bug and what it says; None where none does"""
     rung = mutant(bug)
-    for case in cases_of(bug.rung):
+    for case in reversed(cases_of(bug.rung)):  # the small ones first
         try:
             hold(rung, case)
         except Exception as error:
@@ -239,17 +239,20 @@ def one_of_each_kind():
 
 
 def main(names):
-    bugs = [bug for bug in all_bugs() if not names or bug.rung in names]
-    rows, begin = [], time.time()
+    bugs, begin, missed = [bug for bug in all_bugs() if not names or bug.rung in names], time.time(), 0
+    table = {name: [] for name in RUNGS}
+    if names and RESULTS.exists():
+        for row in json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]:
+            table[row["rung"]] += [row] * (row["rung"] not in names)
     for bug in tqdm(bugs, unit="bug"):
         by = caught(bug)
-        rows.append({"kind": bug.kind, "rung": bug.rung, "where": bug.where, "caught": by})
+        table[bug.rung].append({"kind": bug.kind, "rung": bug.rung, "where": bug.where, "new": bug.new, "caught": by})
         if by is None:
+            missed += 1
             tqdm.write(f"NOT CAUGHT  {bug.rung}: {bug.kind}: {bug.where}: {bug.old!r} -> {bug.new!r}")
-    missed = sum(row["caught"] is None for row in rows)
-    print(f"{len(rows) - missed} of {len(rows)} caught, in {time.time() - begin:.0f} s")
-    if not names:
-        write_atomically(RESULTS, (json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n").encode())
+    print(f"{len(bugs) - missed} of {len(bugs)} caught, in {time.time() - begin:.0f} s")
+    rows = [row for rung in RUNGS for row in table[rung]]
+    write_atomically(RESULTS, (json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n").encode())
     return int(missed > 0)
 
 

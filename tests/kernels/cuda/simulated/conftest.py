@@ -20,7 +20,6 @@ if SIMULATED:
 
     settings.register_profile("simulated", max_examples=4, deadline=None, print_blob=True, phases=PHASES)
     settings.load_profile("simulated")
-    calls.LENGTHS = (3, 1, 2, 7, 8, 9, 17)  # about the threads of a block, and about two rounds of them
 
     def batch(pick, most=2):
         """Leading axes, few of them, and short"""

@@ -1,4 +1,4 @@
-"""A whole training step on the device: forward, loss, backward, clipping, AdamW; then a run, its files, and its text."""
+"""A training step on the device: forward, loss, backward, clipping, AdamW; then a run, its files, and its text."""
 
 import json
 

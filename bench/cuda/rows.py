@@ -1,0 +1,109 @@
+"""What was measured, row by row: a file that grows by a line at each, then one table, a JSON and a picture."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
+
+
+class Rows:
+    """Rows that are on disk as soon as they are known: whatever ends the run early, they stay."""
+
+    def __init__(self, path, say=print):
+        self.path, self.say, self.rows = Path(path), say, []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("", encoding="utf-8")
+
+    def add(self, **row):
+        self.rows.append(row)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.say(line(row))
+        return row
+
+    def named(self, kind):
+        return [row for row in self.rows if row["kind"] == kind]
+
+
+def line(row):
+    """A row in one line."""
+    if "wrong" in row:
+        verdict = f"WRONG: {', '.join(row['wrong'])}" if row["wrong"] else "right"
+        return f"{row['kind']:<12}{row['what']:<44}{verdict}"
+    if "refused" in row:
+        return f"{row['kind']:<12}{row['what']:<44}not timed: {row['refused']}"
+    times = "".join(f"{column} {shown(row.get(column)):<12}" for column in COLUMNS)
+    rate = f"{row['rate'] / 1e12:7.2f} TFLOP/s" if row.get("rate") else ""
+    share = f" {row['share']:5.1%} of the peak" if row.get("share") else ""
+    memory = f"  {row['memory'] / 2**20:8.1f} MB" if row.get("memory") else ""
+    return f"{row['kind']:<12}{row['what']:<44}{times}{rate}{share}{memory}"
+
+
+def shown(seconds):
+    """With three digits, in the unit that fits."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def in_a_line(error):
+    """What an error says in its first line, with its kind before."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def table(rows):
+    """All rows, timings after checks, in the order in which they came."""
+    return "\n".join(
+        line(row) for kind in dict.fromkeys(row["kind"] for row in rows) for row in rows if row["kind"] == kind
+    )
+
+
+def growth(rows):
+    """{(what but for T): [(T, seconds), ...]} of the rows that have a T and were timed"""
+    found = {}
+    for row in rows:
+        if "T" in row and "warm" in row:
+            found.setdefault((row["group"], row["contender"]), []).append((row["T"], row["warm"]))
+    return {key: sorted(points) for key, points in found.items()}
+
+
+def exponents(rows):
+    """[line, ...]: by which power of T the time of each grows, from one length to twice that, at its longest two"""
+    found = []
+    for (group, contender), points in growth(rows).items():
+        if len(points) > 1:
+            (before, fast), (T, slow) = points[-2:]
+            power = math.log(slow / fast) / math.log(T / before)
+            found.append(f"{group}: {contender} grows as T^{power:.2f} from T {before} to {T}")
+    return found
+
+
+def picture(rows, title):
+    """A PNG: time against T, a panel to each group of rows. ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
+    lines = growth(rows)
+    groups = list(dict.fromkeys(group for group, _ in lines))
+    columns = min(max(len(groups), 1), 2)
+    height = -(-max(len(groups), 1) // columns)
+    figure = Figure(figsize=(6.4 * columns, 4.2 * height + 0.6), dpi=130, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(height, columns, squeeze=False).flat
+    for axes, group in zip(panels, groups, strict=False):
+        for (its_group, contender), points in lines.items():
+            if its_group == group:
+                axes.plot(*zip(*[(T, 1e3 * t) for T, t in points]), marker="o", markersize=4, label=contender)
+        axes.set(xscale="log", yscale="log", xlabel="T", ylabel="ms", title=group)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=7)
+    for axes in list(figure.axes)[len(groups) :]:
+        axes.set_visible(False)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return png.getvalue()

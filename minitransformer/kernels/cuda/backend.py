@@ -1,0 +1,23 @@
+"""Numba kernels for a CUDA device, under the names and signatures of the operations. Importing this brings them all.
+
+Matrix products are CuPy's; what has no kernel here is written in NumPy's functions, which CuPy's arrays answer too.
+(The folder itself stays cheap to import, for whoever wants to know what rungs attention has.)
+"""
+
+from . import (
+    adamw,
+    attend,
+    cross_entropy,
+    dropout,
+    embedding,
+    gelu,
+    gelu_tanh,
+    global_norm,
+    layer_norm,
+    rms_norm,
+    silu,
+)
+from .device import check_device
+
+KERNELS = adamw, attend, cross_entropy, dropout, embedding, gelu, gelu_tanh, global_norm, layer_norm, rms_norm, silu
+__all__ = ["KERNELS", "check_device"]

@@ -1,0 +1,73 @@
+"""Every rung on a GPU, where there is one: the cases of the simulator, and longer ones, held to float64.
+
+These say whether the lanes of a warp hold what the manual says, on which the kernels and their twins both rely.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+
+from minitransformer.kernels.cuda.attention import RUNGS, flash_atomic
+
+from .cases import LARGE, SMALL, Case, hold
+
+LONG = [
+    Case(B=1, G=2, R=2, T=257, S=257),
+    Case(B=2, G=1, R=3, T=31, S=300, mask="full"),
+    Case(B=2, G=2, R=1, T=300, S=33, mask="padded"),
+    Case(B=1, G=1, R=2, T=1, S=129, causal=False, mask="by query"),
+]
+RUNS = [
+    pytest.param(name, case._replace(K=K), id=f"{name}-{case._replace(K=K)}")
+    for name, rung in RUNGS.items()
+    for K in (32, 64, 128)
+    for case in (*(SMALL if rung.widths is None else LARGE), *LONG)
+]
+
+
+def on_device(rung):
+    """The rung, over arrays that are brought to the device and back"""
+    from numba import cuda
+
+    def attention(q, k, v, mask=None, **settings):
+        mask = None if mask is None else cuda.to_device(mask)
+        y, saved = rung.attention(*map(cuda.to_device, (q, k, v)), mask=mask, **settings)
+        return y.copy_to_host(), (saved, saved[-1].copy_to_host())
+
+    def attention_backward(dy, saved):
+        *gradients, dbias = rung.attention_backward(cuda.to_device(dy), saved[0])
+        return *(array.copy_to_host() for array in gradients), dbias
+
+    return SimpleNamespace(
+        precision=rung.precision, backward=rung.backward, attention=attention, attention_backward=attention_backward
+    )
+
+
+@pytest.mark.parametrize("name, case", RUNS)
+def test_every_rung(name, case):
+    hold(on_device(RUNGS[name]), case)
+
+
+def bits_of_many(rung, times):
+    case = Case(B=2, G=2, R=2, T=300, S=400, K=64)
+    q, k, v, dy = case.arrays()
+    found = set()
+    for _ in range(times):
+        _, saved = rung.attention(q, k, v, causal=True)
+        found.add(b"".join(x.tobytes() for x in rung.attention_backward(dy, saved)[:3]))
+    return found
+
+
+@pytest.mark.parametrize("name", ["naive", "flash", "flash_registers"])
+def test_the_same_bits_thirty_times(name):
+    assert len(bits_of_many(on_device(RUNGS[name]), 30)) == 1
+
+
+def test_the_atomic_sum():
+    atomic = SimpleNamespace(
+        precision="float32",
+        backward=True,
+        attention=flash_atomic.attention,
+        attention_backward=flash_atomic.attention_backward,
+    )
+    hold(on_device(atomic), LONG[0]._replace(K=64))
