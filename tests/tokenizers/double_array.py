@@ -3,7 +3,7 @@
 import base64
 import struct
 
-LABEL, LEAF, VALUE = 0xFF, 1 << 8, 1 << 31
+LEAF, FAR, VALUE = 1 << 8, 1 << 9, 1 << 31
 
 
 def charsmap(table):
@@ -26,10 +26,9 @@ def in_base64(table):
 def place(units, at, keys, values, depth):
     """Put what follows this unit where there is room for all of it."""
     children = sorted({key[depth] for key in keys})
-    offset = next(
-        o for o in range(1, 1 << 20) if not any(at ^ o ^ byte in units or not at ^ o ^ byte for byte in children)
-    )
-    units[at] |= offset << 10 | (LEAF if 0 in children else 0)
+    step = 256 if depth % 3 == 1 else 1  # far ones are written as so many times 256: some of them are, to be read
+    offset = next(o for o in range(step, 1 << 20, step) if not any(at ^ o ^ byte in units for byte in children))
+    units[at] |= (offset << 10 if offset % 256 else offset >> 8 << 10 | FAR) | (LEAF if 0 in children else 0)
     for byte in children:
         units[at ^ offset ^ byte] = byte
     for byte in children:

@@ -23,7 +23,7 @@ TABLE = {
     "\u200b": "",
     "ｶ": "カ",
     "ｶﾞ": "ガ",
-    "abc": "x",
+    "abc": "xy",
     "abcde": "y",
     "½": "1⁄2",
 }
@@ -39,7 +39,7 @@ def test_documented_example():
         ("ﬁx½", [("charsmap", in_base64(TABLE))], "fix1⁄2", [0, 0, 1, 2, 2, 2]),
         ("A\u030ab\u212b", [("charsmap", in_base64(TABLE))], "\u00c5b\u00c5", [0, 2, 3]),  # the longest that is there
         ("ｶﾞｶ", [("charsmap", in_base64(TABLE))], "ガカ", [0, 2]),
-        ("abcdabcde", [("charsmap", in_base64(TABLE))], "xdy", [0, 3, 4]),  # what goes on and ends nowhere goes back
+        ("abcdabcde", [("charsmap", in_base64(TABLE))], "xydy", [0, 1, 3, 4]),  # what ends nowhere goes back
         ("a\u200bb", [("charsmap", in_base64(TABLE))], "ab", [0, 2]),
         ("a``b", [("replace", "``", '"')], 'a"b', [0, 2, 3]),
         ("a   b  ", [("collapse",)], "a b ", [0, 3, 4, 6]),

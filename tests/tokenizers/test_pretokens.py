@@ -64,7 +64,8 @@ def test_known_words(text, words):
     [
         ("", []),
         ("I'm DON'T we'Ll o'Clock 'tis", ["I", "'m", " DON", "'T", " we", "'Ll", " o", "'Clock", " '", "tis"]),
-        ("it'\u017f", ["it", "'\u017f"]),  # a long s is a small s
+        ("DON'Tx I'LLy it'sz", ["DON", "'T", "x", " I", "'LL", "y", " it", "'s", "z"]),
+        ("it'\u017fx", ["it", "'\u017f", "x"]),  # a long s is a small s
         ("1234567 12", ["123", "456", "7", " ", "12"]),
         ("x²Ⅷ½٣", ["x", "²Ⅷ½", "٣"]),
         ("(word [x] \u00a0y \ty", ["(word", " [", "x", "]", " ", "\u00a0y", " ", "\ty"]),

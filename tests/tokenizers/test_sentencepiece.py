@@ -35,6 +35,18 @@ def test_one_place_at_a_time():
     assert pieces(tokenizer, "abab") == [SPACE, "aba", "b"]
 
 
+def test_a_piece_that_goes_on_over_a_space():
+    """Then a text is no row of words: "a b" is one piece here, though no word is."""
+    base = ["<unk>", "<s>", "</s>", *BYTES, SPACE, "a", "b", f"a{SPACE}", f"a{SPACE}b"]
+    over = SentencePieceTokenizer(base, [(260, 259), (262, 261)])
+    assert not over.apart and TOKENIZER.apart
+    assert pieces(over, "a b b") == [SPACE, f"a{SPACE}b", SPACE, "b"]
+    ids, offsets = over.encode_with_offsets("a b b")
+    assert offsets.tolist() == [[0, 1], [0, 3], [3, 4], [4, 5]]
+    within = SentencePieceTokenizer([*base[:262], SPACE * 2, f"{SPACE * 2}a"], [(259, 259), (262, 260)])
+    assert within.apart and pieces(within, "  a a") == [SPACE * 2, SPACE, "a", SPACE, "a"]
+
+
 @given(texts)
 def test_every_text_comes_back(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == text.replace(SPACE, " ")

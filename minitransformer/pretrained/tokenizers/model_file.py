@@ -60,7 +60,9 @@ def model_in(data):
     if not pieces:
         raise ValueError("there is no piece in it")
     table, *flags = normalisation.values()
-    content(table), [number(value) for value in (*training.values(), *flags)]
+    content(table)
+    for value in (*training.values(), *flags):
+        number(value)
     if training[24] or not normalisation[5]:
         raise ValueError("▁ stands behind its words, or nowhere; what is here has it before them")
     model = Model(*map(list, zip(*pieces, strict=True)), training, normalisation)
