@@ -1,4 +1,4 @@
-"""Pre-train a BERT or a RoBERTa on text: your own files, or the Python Language Reference, which every Python carries.
+"""Pre-train a BERT or a RoBERTa on text: your own files, or what every Python says about itself.
 
 minitransformer pretrain                                            a small BERT, tokenizer and all
 minitransformer pretrain --text FILE... --model roberta             another kind, on your text

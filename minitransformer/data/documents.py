@@ -40,7 +40,7 @@ def read_documents(paths, boundary="blank"):
 def hold_out(documents, share=0.1, least=2):
     """The documents in two: to learn from, and some that make up at most this share of the characters
 
-    They are drawn, always the same of as many. At least so many are on either side; where one is enough and there is
+    They are drawn, always in the same way. At least so many are on either side; where one is enough and there is
     but one, it is the last of its sentences that are held out. ValueError where there are too few.
     """
     if least == len(documents) == 1 < len(documents[0]):
@@ -51,12 +51,14 @@ def hold_out(documents, share=0.1, least=2):
             f"the text has {len(documents)} document{'s' * (len(documents) > 1)}, and {2 * least} are needed: "
             f"{least} to learn from, and {least} that are held out"
         )
-    sizes = [sum(map(len, sentences)) for sentences in documents]
-    room, chosen = share * sum(sizes), set()
+    sizes = np.array([sum(map(len, sentences)) for sentences in documents])
+    room, chosen = share * sizes.sum(), []
     for i in np.random.default_rng(0).permutation(len(documents)).tolist():
-        if len(chosen) < least or (sizes[i] <= room and len(documents) - len(chosen) > least):
-            chosen.add(i)
+        if sizes[i] <= room and len(documents) - len(chosen) > least:
+            chosen.append(i)
             room -= sizes[i]
+    others = [i for i in np.argsort(sizes, kind="stable").tolist() if i not in chosen]
+    chosen += others[: max(least - len(chosen), 0)]  # the shortest, where all are long
     parts = [], []
     for i, document in enumerate(documents):
         parts[i in chosen].append(document)

@@ -130,9 +130,9 @@ class PretrainingTask:
 
     def pieces(self, key, i):
         """The pieces of the i-th batch of a step: rows are drawn from the step's key, and so are dynamic masks."""
-        key, rows = fold(key, i), len(self.learn.rows)
-        numbers = generator(key).integers(0, rows, self.settings.batch).tolist()
-        keys = [self.static_key(number) if self.static else fold(key, i) for i, number in enumerate(numbers)]
+        key = fold(key, i)
+        numbers = generator(key).integers(0, len(self.learn.rows), self.settings.batch).tolist()
+        keys = [self.static_key(number) if self.static else fold(key, row) for row, number in enumerate(numbers)]
         examples = [self.example(self.learn, *each) for each in zip(numbers, keys)]
         return cut(self.objective.batch(examples, self.tokenizer.pad), self.settings.pieces)
 
@@ -218,12 +218,12 @@ class PretrainingTask:
         )
 
     def gap(self, sentence, rng):
-        """(the sentence with a mask in the place of a word, the word); None where it has too few words"""
+        """(the sentence with a mask in the place of a word, the word); None where it has few words, or is too long"""
         ids, offsets = self.tokenizer.encode_with_offsets(sentence)
         goes_on = [False, *map(self.tokenizer.continues, ids[:-1], ids[1:]), False]
         whole = [i for i in range(len(ids)) if not goes_on[i] and not goes_on[i + 1]]
         words = [(begin, end) for begin, end in offsets[whole].tolist() if sentence[begin:end].isalpha()]
-        if len(words) < 3:
+        if len(words) < 3 or len(ids) > self.model.body.context_length - 2:
             return None
         begin, end = words[rng.integers(len(words))]
         mask = self.tokenizer.text(self.tokenizer.mask)
