@@ -54,7 +54,7 @@ STEPS = {"LSTM": lstm_step, "Transformer": transformer_step}
 
 
 def measure(seconds=SECONDS, lengths=LENGTHS, tell=print):
-    """Milliseconds a step with one thread, and with one for each core. For the latter, let nothing else run meanwhile."""
+    """Milliseconds a step with one thread, and with one for each core. Let nothing else run for the latter."""
     from threadpoolctl import threadpool_limits
 
     backend, rng, found = current_backend(), np.random.default_rng(0), []
