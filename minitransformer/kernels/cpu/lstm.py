@@ -12,8 +12,8 @@ import numpy as np
 from ... import ops
 from .compiled import compiled
 from .functions import sigmoid, tanh
-from .repeated import Repeated
-from .steps import Run, bias_of, map_gradient, rows, state, states
+from .repeated import Repeated, multiply
+from .steps import Run, bias_of, hand_on, map_gradient, rows, state, states
 
 
 def lstm(p, x, h=None, c=None, *, mask=None, reverse=False, truncate=None):
@@ -25,9 +25,12 @@ def lstm(p, x, h=None, c=None, *, mask=None, reverse=False, truncate=None):
     bias = bias_of(p["input"]) + bias_of(p["hidden"])
     tanh_c, u = np.empty((T, B, H), x.dtype), np.empty((B, 4 * H), x.dtype)
     product = Repeated(p["hidden"]["weight"].T, B, T)
-    for t in range(T):
-        product(h[t], u)
-        forward(gates[t], u, bias, run.live[t], c[t], h[t], c[t + 1], h[t + 1], tanh_c[t])
+    if product.panels is not None:
+        forward_steps(gates, product.panels, u, bias, run.live, c, h, tanh_c)
+    else:
+        for t in range(T):
+            product(h[t], u)
+            forward(gates[t], u, bias, run.live[t], c[t], h[t], c[t + 1], h[t + 1], tanh_c[t])
     return (run.said(h[1:]), h[T].copy(), c[T].copy()), (p, run, h, c, gates, tanh_c, given)
 
 
@@ -36,11 +39,14 @@ def lstm_backward(dy, dh, dc, saved):
     dy, dh, dc = run.felt(dy, tanh_c), state(dh, h[0]), state(dc, h[0])
     da, dh_t, through = np.empty_like(gates), np.empty_like(dh), np.empty_like(dh)
     product = Repeated(p["hidden"]["weight"], len(dh), len(dy))
-    for t in range(len(da) - 1, -1, -1):
-        backward(dy[t], run.live[t], gates[t], c[t], tanh_c[t], dh, dc, dh_t, da[t])
-        run.hand_on(dh, product(da[t], through), t)
-        if run.cuts[t]:
-            dh[:], dc[:] = 0, 0
+    if product.panels is not None:
+        backward_steps(dy, run.live, gates, c, tanh_c, dh, dc, dh_t, da, product.panels, through, np.array(run.cuts))
+    else:
+        for t in range(len(da) - 1, -1, -1):
+            backward(dy[t], run.live[t], gates[t], c[t], tanh_c[t], dh, dc, dh_t, da[t])
+            run.hand_on(dh, product(da[t], through), t)
+            if run.cuts[t]:
+                dh[:], dc[:] = 0, 0
     run.keep_tokens(da)
     g = {"input": map_gradient(p["input"], da, run.x), "hidden": map_gradient(p["hidden"], da, h[:-1])}
     dx = run.out_of((rows(da) @ p["input"]["weight"]).reshape(run.x.shape))
@@ -92,6 +98,25 @@ def backward(dy, live, gates, c, tanh_c, dh, dc, dh_t, da):
             da[b, 2 * H + j] = dc[b, j] * gates[b, j] * (one - n * n)
         for j in range(H):
             dc[b, j] = dc[b, j] * gates[b, H + j] if there else dc[b, j]
+
+
+@compiled
+def forward_steps(gates, panels, u, bias, live, c, h, tanh_c):
+    """All steps in one call, where the product is of tiles: Python's lock is not asked for between two of them."""
+    for t in range(len(gates)):
+        multiply(h[t], panels, u)
+        forward(gates[t], u, bias, live[t], c[t], h[t], c[t + 1], h[t + 1], tanh_c[t])
+
+
+@compiled
+def backward_steps(dy, live, gates, c, tanh_c, dh, dc, dh_t, da, panels, through, cuts):
+    for t in range(len(gates) - 1, -1, -1):
+        backward(dy[t], live[t], gates[t], c[t], tanh_c[t], dh, dc, dh_t, da[t])
+        multiply(da[t], panels, through)
+        hand_on(dh, through, live[t])
+        if cuts[t]:
+            dh[:] = 0
+            dc[:] = 0
 
 
 ops.lstm.implement("cpu", lstm, lstm_backward)

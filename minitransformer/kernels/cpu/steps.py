@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ops.linear import rows
 from ...ops.steps import only_tokens, steps, tokens_there
+from .compiled import compiled
 
 
 class Run:
@@ -51,6 +52,16 @@ class Run:
     def hand_on(self, dh, through, t):
         """Add what goes back through U at step t to what passes by it, where there was a token."""
         np.add(dh, through, out=dh, where=self.live[t][:, None] if self.masked else True)
+
+
+@compiled
+def hand_on(dh, through, live):
+    """The same in a kernel."""
+    B, H = dh.shape
+    for b in range(B):
+        if live[b]:
+            for j in range(H):
+                dh[b, j] += through[b, j]
 
 
 def state(given, like):

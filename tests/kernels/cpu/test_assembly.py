@@ -47,6 +47,8 @@ OVER_TILES = {  # whose loops are such: what happens in a tile is called
             "repeated.multiply": LOW_ROWS * LOW_VECTORS,
         }
     ),
+    "lstm.forward_steps",
+    "lstm.backward_steps",
     "philox.draw_kept",
 }
 VECTORS = {  # by processor: the widest registers, arithmetic on them, and the rounding down that exp begins with
@@ -104,6 +106,10 @@ def called():
         one, one, one, one, t=1, learning_rate=0.1, beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=0.1
     )
     ops.global_norm.implementations["cpu"][0]({"a": one})
+    long, wide = (LOW_ROWS, WORTH_IT, 50), {"weight": np.ones((200, 50), np.float32)}
+    forward, backward = ops.lstm.implementations["cpu"]
+    (y, *_), values = forward({"input": wide, "hidden": wide}, np.ones(long, np.float32))
+    backward(y, None, None, values)
     few, wide = np.ones((LOW_ROWS, 3), np.float32), np.ones((3, 100), np.float32)
     Repeated(wide, LOW_ROWS, WORTH_IT)(few, np.empty((LOW_ROWS, 100), np.float32))
     for name in OVER_TILES:  # loaded from the disk, they have not asked for what they call
