@@ -18,7 +18,7 @@ from minitransformer import use_backend
 from minitransformer.convention import fold, generator
 from minitransformer.data.streams import pieces, streams
 from minitransformer.data.text import hold_out, python_reference
-from minitransformer.finetuning.freezing import frozen
+from minitransformer.finetuning.freezing import frozen, without_frozen
 from minitransformer.finetuning.layer_decay import layer_decay
 from minitransformer.models import AWDLSTM, ULMFiT
 from minitransformer.threads import workers
@@ -177,13 +177,13 @@ def learn_classes(model, p, labelled, exam, seed, about, decay, map):
     rate, curve, epoch = slanted_triangular(peak=about["rate"], steps=steps), [], 0
     parts = ["token", *(f"layers.{i}" for i in range(model.body.n_layers))]  # from the bottom up
     for stage, epochs in enumerate(about["epochs"], 1):
-        thawed = frozen(model, p, parts[: len(about["epochs"]) - stage])
+        still = parts[: len(about["epochs"]) - stage]
+        loss = without_frozen(label_loss(frozen(model, p, still)), [f"body.{part}" for part in still])
         for _ in range(epochs):
             order = generator(key_of(seed, ORDER, epoch)).permutation(len(labelled))
             for begin in range(0, len(order), n):
                 rows = batch_of([labelled[i] for i in order[begin : begin + n]])
                 keys = [key_of(seed, DROPOUT, training.step)]
-                loss = label_loss(thawed)
                 train_step(training, loss, [rows], keys, rate(training.step), clip=about["clip"], map=map)
             epoch += 1
         curve.append((training.step, right(model, p, exam)))
