@@ -271,7 +271,7 @@ PACKAGE = Path(minitransformer.__file__).parent
 FLOORS = (  # from the ground up; nothing knows what stands above it
     {"convention", "philox", "door", "trees", "files", "threads", "memory"},
     {"ops"},
-    {"kernels"},
+    {"kernels", "placing"},
     {"blocks"},
     {"models"},
     {"tokenizers", "data"},
@@ -279,7 +279,7 @@ FLOORS = (  # from the ground up; nothing knows what stands above it
     {"training"},
     {"pretrained"},
     {"finetuning"},
-    {"plots"},
+    {"plots", "doctor"},
     {"gradcheck"},
     {"cli"},
     {"__init__", "__main__"},

@@ -25,15 +25,8 @@ def library():
 
 def to_device(tree):
     """The same tree with its arrays on the device; what is there already stays. MemoryError where they do not fit."""
-    arrays = library()
-
-    def place(array):
-        try:
-            return arrays.asarray(array)
-        except Exception as error:
-            raise in_words(error) from error
-
-    return over(tree, place)
+    with in_words():
+        return over(tree, library().asarray)
 
 
 def to_host(tree):

@@ -15,6 +15,8 @@ With NUMBA_ENABLE_CUDASIM=1 Numba plays the device, each thread a thread of Pyth
 on the device. Blocks and warps are tiny then, so that tiny arrays cross all their borders.
 """
 
+from contextlib import contextmanager
+
 from numba.cuda import config
 
 from ..cuda_errors import DOCTOR, explain
@@ -52,10 +54,8 @@ def launch(kernel, blocks, *args):
         return
     if SIMULATED:
         args = [cuda.as_device_array(arg) for arg in args]
-    try:
+    with in_words():
         kernel[blocks, THREADS](*args)
-    except Exception as error:
-        raise in_words(error) from error
 
 
 def elements(n):
@@ -63,13 +63,19 @@ def elements(n):
     return min(-(-n // THREADS), MOST_BLOCKS)
 
 
-def in_words(error):
-    """The error that stands for a library's: the same one where nothing is known about it."""
-    meaning = explain(f"{type(error).__name__}: {error}")
-    if meaning is None or isinstance(error, (TypeError, ValueError)):
-        return error
-    kind = MemoryError if "memory is full" in meaning else DeviceError
-    return kind(f"{meaning} ({type(error).__name__}; {DOCTOR})")
+@contextmanager
+def in_words():
+    """What a library says of its driver, in words that tell what to do; an error that is not known stays as it is."""
+    try:
+        yield
+    except (TypeError, ValueError, DeviceError):
+        raise
+    except Exception as error:
+        meaning = explain(f"{type(error).__name__}: {error}")
+        if meaning is None:
+            raise
+        kind = MemoryError if "memory is full" in meaning else DeviceError
+        raise kind(f"{meaning} ({type(error).__name__}; {DOCTOR})") from error
 
 
 def check_device():
@@ -77,7 +83,7 @@ def check_device():
     if SIMULATED:
         return
     if not cuda.is_available():
-        error = cuda.cuda_error() if hasattr(cuda, "cuda_error") else "no compiler of kernels"
+        error = getattr(cuda, "cuda_error", lambda: None)() or "Numba finds no toolkit to compile kernels with"
         reason = explain(str(error)) or " ".join(str(error).split())
         raise DeviceError(f"the backend cuda cannot be used here: {reason} ({DOCTOR})")
     try:
@@ -85,13 +91,12 @@ def check_device():
     except ImportError as error:
         message = f"the backend cuda needs CuPy for its arrays ({error}): pip install -e '.[cuda13]' brings it"
         raise ImportError(f"{message} ({DOCTOR})") from None
-    try:
+    with in_words():
         found = cupy.zeros(1, cupy.float32)
         launch(say_so, 1, found)
-        if found[0] != 42:
-            raise DeviceError(f"a kernel of one line gave {found[0]} instead of 42 ({DOCTOR})")
-    except Exception as error:
-        raise in_words(error) from error
+        answer = float(found[0])
+    if answer != 42:
+        raise DeviceError(f"a kernel of one line gave {answer} instead of 42 ({DOCTOR})")
 
 
 @kernel

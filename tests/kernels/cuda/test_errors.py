@@ -52,6 +52,13 @@ def test_a_command_that_is_not_made_for_a_device_says_so(no_driver, capsys):
     assert "--backend cuda is for train and generate" in capsys.readouterr().err
 
 
+def test_without_a_toolkit_it_says_so(monkeypatch):
+    monkeypatch.setattr(device.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device.cuda, "cuda_error", lambda: None, raising=False)
+    with pytest.raises(OSError, match="Numba finds no toolkit to compile kernels with.*doctor"):
+        device.check_device()
+
+
 def test_without_cupy_it_says_what_brings_it(monkeypatch):
     monkeypatch.setattr(device.cuda, "is_available", lambda: True)
     monkeypatch.setitem(sys.modules, "cupy", None)
