@@ -171,9 +171,8 @@ def pretraining_table():
         f"| next sentences that are right | {last['next_sentence_accuracy']:.1%} | 50% |",
         "",
         f"{settings['layers']} layers of width {settings['width']}, {settings['steps']:,} steps of {settings['batch']} "
-        f"rows of {settings['context']} tokens, from a text of {found['learnt']:,}, in {found['cpu_seconds'] / 60:.0f} "
-        f"minutes of processor time, both threads together. NumPy {machine['numpy']}, {', '.join(machine['blas'])}, "
-        f"Python {machine['python']}, {machine['platform']}.",
+        f"rows of {settings['context']} tokens, from a text of {found['learnt']:,}. NumPy {machine['numpy']}, "
+        f"{', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}.",
     ]
     return "\n".join([*rows, ""])
 

@@ -1,12 +1,11 @@
 """Pre-training: a BERT of two layers learns from what Python says about itself, and fills the gaps of other sentences.
 
-python -m experiments.pretraining           results/pretraining.json, and the run in runs/pretraining
+python -m experiments.pretraining           results/pretraining.json; the run is in runs/pretraining, and goes on there
 
 These are the settings of `minitransformer pretrain`. What the text is depends on the version of Python, and so do the
 figures; its hash is kept with them.
 """
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,21 +34,20 @@ GAPS = (  # chosen before anything was learnt
 
 
 def learn(out, settings=SETTINGS, threads=THREADS):
-    """One run from nothing, its folder as published, and what the model in it says."""
-    begin = time.process_time()
-    run = Run.start(out, settings)
-    for event in (bar := tqdm(run.train(threads), total=settings.steps, unit="step", leave=False, disable=None)):
+    """One run, from nothing or from where it was interrupted, its folder as published, and what the model says."""
+    run = Run.resume(out) if (out / "checkpoint").exists() else Run.start(out, settings)
+    left = settings.steps - run.training.step
+    for event in (bar := tqdm(run.train(threads), total=left, unit="step", leave=False, disable=None)):
         if isinstance(event, Evaluation):
             bar.write(f"step {event.step:,}: {event.scores}")
-    seconds = time.process_time() - begin
-    save_pretrained(out / "model", run.model, run.training.p, run.tokenizer)
+    if not (out / "model").exists():
+        save_pretrained(out / "model", run.model, run.training.p, run.tokenizer)
     return {
-        "settings": asdict(settings),
+        "settings": asdict(run.settings),
         "machine": machine(),
         "data": run.task.data,
         "learnt": len(run.task.learn.ids),
         "baseline": run.task.baseline,
-        "cpu_seconds": round(seconds, 1),  # of all threads; other work does not count
         "records": [record.as_dict() for record in run.records()],
         "gaps": guesses(out / "model"),
     }

@@ -48,7 +48,7 @@ class PretrainingSettings(Settings):
     context: int = option(64, "tokens of a row, special ones among them", least=8)
     batch: int = option(16, "rows a batch", least=1)
     steps: int = option(4000, "steps of the optimizer", least=1)
-    warmup: int = option(300, "steps until the learning rate is reached", least=0)
+    warmup: int = option(200, "steps until the learning rate is reached", least=0)
     learning_rate: float = option(2e-3, "the highest learning rate", above=0, below=math.inf)
     beta2: float = option(0.999, "Adam's memory of its square", least=0, below=1)
     weight_decay: float = option(0.01, "AdamW's decay, of matrices only", least=0, below=math.inf)
