@@ -5,6 +5,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import ladder
 import numpy as np
 import pictures
 import registry
@@ -26,7 +27,7 @@ def everything(things):
     write(GENERATED / "date_schedules.md", table_of_schedules())
     for name, svg in pictures.drawn():
         write(GENERATED / f"{name}.svg", svg)
-    for name, content in (*results.everything(), *timings.everything()):
+    for name, content in (*results.everything(), *timings.everything(), *ladder.everything()):
         write(GENERATED / name, content)
     gradients = GENERATED / "gradients.md"
     if not newer_than_the_code(gradients):  # ten seconds

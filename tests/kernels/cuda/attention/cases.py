@@ -23,11 +23,13 @@ class Case(NamedTuple):
     causal: bool = True
     mask: str | None = None
     shift: float = 0.0  # of q and of -k: so that all scores are far below zero
+    size: float = 1.0  # of q: so that they are far from one another
     seed: int = 0
 
     def __str__(self):
         heads = f"{self.B}x{self.G}x{self.R}"
-        more = ["causal"] * self.causal + [self.mask] * (self.mask is not None) + ["shifted"] * (self.shift != 0)
+        more = ["causal"] * self.causal + [self.mask] * (self.mask is not None)
+        more += [f"shift{self.shift:g}"] * (self.shift != 0) + [f"size{self.size:g}"] * (self.size != 1)
         return "-".join([heads, f"T{self.T}", f"S{self.S}", f"K{self.K}", *more])
 
     def arrays(self):
@@ -35,7 +37,12 @@ class Case(NamedTuple):
         rng = np.random.default_rng(self.seed)
         shapes = [(self.B, self.G * self.R, self.T, self.K)] * 2 + [(self.B, self.G, self.S, self.K)] * 2
         q, dy, k, v = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
-        return q + np.float32(self.shift), k - np.float32(self.shift), v, dy
+        return q * np.float32(self.size) + np.float32(self.shift), k - np.float32(self.shift), v, dy
+
+    @property
+    def floor(self):
+        """A few units in the last place of what goes into the exponential"""
+        return FLOOR * max(1.0, self.shift**2, self.size)
 
     def settings(self):
         return {"mask": mask_of(self), "causal": self.causal}
@@ -61,6 +68,9 @@ def mask_of(case):
 
 
 SMALL = [  # for tiles of 4 rows and of 5: what lies at their borders, and is less than one
+    Case(B=1, G=1, R=1, T=9, S=11),  # the last key of some queries is the first of a tile
+    Case(B=1, G=1, R=1, T=5, S=13, causal=False, size=1000.0),
+    Case(B=1, G=1, R=1, T=4, S=3, causal=False, shift=7.0),  # exp(0 - lse) would be infinite
     Case(),
     Case(B=1, T=11, S=7),  # queries that see nothing
     Case(R=1, causal=False, mask="padded"),
@@ -70,7 +80,12 @@ SMALL = [  # for tiles of 4 rows and of 5: what lies at their borders, and is le
     Case(B=1, G=1, R=2, T=4, S=12, causal=False, mask="by query"),
     Case(B=1, G=1, R=1, T=6, S=13, causal=False, shift=4.0),
 ]
-LARGE = [  # for tiles of 8 and of 16 rows: three of them, so that both stages are used again
+LARGE = [  # for tiles of 16 rows: three of them, so that both stages are used again; at least so wide
+    Case(B=1, G=1, R=1, T=35, S=36, K=32),  # a strip's rows come from two warps; and as in the first above
+    Case(B=1, G=1, R=1, T=35, S=20),  # the first query of some keys is the first of a tile
+    Case(G=1, T=2, S=18, causal=False, mask="padded"),
+    Case(B=1, G=1, R=1, T=2, S=5, K=64),
+    Case(B=1, G=1, R=1, T=4, S=3, causal=False, shift=7.0),
     Case(B=1, G=2, R=2, T=19, S=37),
     Case(B=1, G=1, R=1, T=37, S=20),
     Case(G=1, R=1, T=5, S=18, causal=False, mask="padded"),
@@ -84,8 +99,8 @@ LARGE = [  # for tiles of 8 and of 16 rows: three of them, so that both stages a
 
 def cases_of(name):
     """What a rung is called with when its tiles are small (`shrink`)"""
-    width = {"flash_registers": 32, "tensor_cores": 16}.get(name)
-    return [case._replace(K=width) for case in LARGE] if width else SMALL
+    narrowest = {"flash_registers": 32, "tensor_cores": 16}.get(name)
+    return [case._replace(K=max(case.K, narrowest)) for case in LARGE] if narrowest else SMALL
 
 
 def shrink(name, module, change=setattr):
@@ -93,7 +108,7 @@ def shrink(name, module, change=setattr):
     if name == "naive":
         change(module, "THREADS", 4)
     elif name == "flash_registers":
-        cut = module.Cut(2, 2, 1)
+        cut = module.Cut(2, 2, 2)
         change(module, "cuts", lambda K: (cut, cut))
     elif name == "tensor_cores":
         change(module, "WARPS", 2)
@@ -154,9 +169,8 @@ def of_float32(rung, case):
     exact = outcome(reference, [x.astype(np.float64) for x in arrays], settings)
     theirs = outcome(reference, arrays, settings)
     ours = outcome(rung, arrays, settings)
-    floor = FLOOR * max(1.0, case.shift**2)  # of the scores, which are that much larger
     differences = {name: error(ours[name], exact[name]) for name in exact}
-    return differences, {name: 2 * error(theirs[name], exact[name]) + floor for name in exact}
+    return differences, {name: 2 * error(theirs[name], exact[name]) + case.floor for name in exact}
 
 
 def of_bfloat16(rung, case):
@@ -184,6 +198,5 @@ def of_bfloat16(rung, case):
         bounds["dq"] = d_ds @ abs(k_all) * K**-0.5 + EPS * abs(exact["dq"])
         bounds["dk"] = sum_heads(d_ds.swapaxes(-1, -2) @ abs(q) * K**-0.5, G) + EPS * abs(exact["dk"])
         bounds["dv"] = sum_heads(EPS * turned @ abs(dy), G) + EPS * abs(exact["dv"])
-    floor = FLOOR * max(1.0, case.shift**2) * 4
     differences = {name: abs(ours[name] - exact[name]) for name in exact}
-    return differences, {name: SECOND_ORDER * bounds[name] + floor for name in exact}
+    return differences, {name: SECOND_ORDER * bounds[name] + 4 * case.floor for name in exact}

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from minitransformer.kernels.cuda.attention import RUNGS, flash_atomic
+from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 
 from .cases import LARGE, SMALL, Case, hold
 
@@ -50,7 +51,7 @@ def test_every_rung(name, case):
 
 def bits_of_many(rung, times):
     case = Case(B=2, G=2, R=2, T=300, S=400, K=64)
-    q, k, v, dy = case.arrays()
+    q, k, v, dy = (x if rung.precision == "float32" else to_bfloat16(x) for x in case.arrays())
     found = set()
     for _ in range(times):
         _, saved = rung.attention(q, k, v, causal=True)
@@ -58,7 +59,7 @@ def bits_of_many(rung, times):
     return found
 
 
-@pytest.mark.parametrize("name", ["naive", "flash", "flash_registers"])
+@pytest.mark.parametrize("name", ["naive", "flash", "flash_registers", "tensor_cores"])
 def test_the_same_bits_thirty_times(name):
     assert len(bits_of_many(on_device(RUNGS[name]), 30)) == 1
 

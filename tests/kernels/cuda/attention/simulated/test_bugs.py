@@ -1,0 +1,29 @@
+"""One bug of each kind is seeded, and must be noticed. All places of all rungs: `python -m ...attention.bugs`."""
+
+import json
+
+import pytest
+
+from minitransformer.kernels.cuda.attention.offline import source_hash
+from tests.kernels.cuda.attention import bugs
+
+
+@pytest.mark.parametrize("bug", bugs.one_of_each_kind(), ids=lambda bug: f"{bug.kind}, {bug.where}")
+def test_it_is_noticed(bug):
+    assert bugs.caught(bug), f"{bug.old!r} -> {bug.new!r} in {bug.where} of {bug.rung}"
+
+
+def test_every_bug_of_the_table_was_noticed():
+    table = json.loads(bugs.RESULTS.read_text(encoding="utf-8"))
+    assert all(row["caught"] for row in table["rows"])
+    tried = [bugs.row_key(row) for row in table["rows"]]
+    there_are = [(bug.kind, bug.rung, bug.where, bug.new) for bug in bugs.all_bugs()]
+    assert sorted(tried) == sorted(there_are), f"python -m {bugs.__name__} makes it anew"
+    for name, source in table["source"].items():
+        assert source == source_hash(name), f"python -m {bugs.__name__} {name} makes it anew"
+
+
+def test_a_rung_without_a_bug_is_not_caught():
+    """What notices bugs does not notice what is none."""
+    bug = next(bug for bug in bugs.all_bugs() if bug.rung == "flash")
+    assert bugs.caught(bug._replace(new=bug.old)) is None
