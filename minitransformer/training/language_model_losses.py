@@ -37,8 +37,10 @@ class carried_next_token_loss:
 class both_ways_loss:
     """both_ways_loss(model): the cross-entropy of the token after each and of the one before (Peters et al. 2018, 3.1).
 
-    forward     after, before = model(characters)       loss = ½ (cross_entropy(after) + cross_entropy(before))
+    forward     after, before = model(characters)       loss = ½ cross_entropy(after) + ½ cross_entropy(before)
     backward    the forward read from the bottom up
+
+    Two terms, each a mean over targets of its own: in a batch of pieces each is weighted by how many those are.
     """
 
     def __init__(self, model):
@@ -46,19 +48,20 @@ class both_ways_loss:
 
     def __call__(self, p, characters, mask, after, before, *, key=None):
         """characters, mask (B, T, W)   after, before (B, T), what stands on either side, -100 where nothing counts
-        ->   loss, the mean of both ways' means over the targets that count
+        ->   the two terms, half of each way's mean over the targets that count
         """
         saved = {}
         logits, saved["model"] = self.model.forward(p, characters, mask=mask, key=key)
         loss_after, saved["after"] = cross_entropy(logits[0], after)
         loss_before, saved["before"] = cross_entropy(logits[1], before)
-        return 0.5 * (loss_after + loss_before), saved
+        return (0.5 * loss_after, 0.5 * loss_before), saved
 
-    def backward(self, dloss, saved):
-        dlogits = [cross_entropy_backward(0.5 * dloss, saved[way]) for way in ("after", "before")]
+    def backward(self, dafter, dbefore, saved):
+        felt = (("after", dafter), ("before", dbefore))
+        dlogits = [None if d is None else cross_entropy_backward(0.5 * d, saved[way]) for way, d in felt]
         return self.model.backward(*dlogits, saved["model"])
 
     @staticmethod
     def count(characters, mask, after, before):
-        """How many targets both means were taken over: the weight of this batch among others."""
-        return counted_targets(after) + counted_targets(before)
+        """How many targets each mean was taken over: its weight in this batch among others."""
+        return counted_targets(after), counted_targets(before)

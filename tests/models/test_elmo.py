@@ -11,6 +11,8 @@ from minitransformer.gradcheck.cases.transfer import tiny_elmo
 from minitransformer.models import ELMo
 from minitransformer.ops import lstm
 from minitransformer.training.language_model_losses import both_ways_loss
+from minitransformer.training.parallel import cut, value_and_gradient
+from minitransformer.trees import leaves
 
 from ..arrays import same_bits
 
@@ -112,10 +114,10 @@ def test_every_layer_is_felt_by_what_is_below_it():
     assert len(gradients) == 27 and all(gradient.passed for gradient in gradients)
 
 
-def test_the_loss_is_the_mean_of_both_ways(p, text, rng):
+def test_the_terms_of_the_loss_are_half_of_each_ways_mean(p, text, rng):
     characters, mask = text
     after, before = rng.integers(0, 7, (2, 2, T))
-    after[:, -1] = before[:, 0] = -100
+    after[:, -1] = before[:, 0] = before[0] = -100
     loss, _ = both_ways_loss(MODEL)(p, characters, mask, after, before)
     logits, _ = MODEL.forward(p, characters, mask=mask)
     expected = []
@@ -123,8 +125,20 @@ def test_the_loss_is_the_mean_of_both_ways(p, text, rng):
         chances = np.exp(z) / np.exp(z).sum(-1, keepdims=True)
         said = [-np.log(chances[at][targets[at]]) for at in np.ndindex(targets.shape) if targets[at] >= 0]
         expected.append(np.mean(said))
-    assert loss == pytest.approx(np.mean(expected), rel=1e-11)
-    assert both_ways_loss(MODEL).count(characters, mask, after, before) == 4 * (T - 1)
+    assert loss == pytest.approx(np.array(expected) / 2, rel=1e-11)
+    assert both_ways_loss(MODEL).count(characters, mask, after, before) == (2 * (T - 1), T - 1)
+
+
+def test_a_batch_in_pieces_is_the_batch(p, text, rng):
+    """Where one way has more targets in a piece than the other, the two means are weighted differently."""
+    after, before = rng.integers(0, 7, (2, 2, T))
+    after[0, 1:] = before[1, :-1] = -100
+    loss, whole = both_ways_loss(MODEL), (*text, after, before)
+    terms, saved = loss(p, *whole)
+    value, g = value_and_gradient(loss, p, cut(whole, 2))
+    assert value == pytest.approx(sum(terms), rel=1e-13)
+    for (path, a), (_, b) in zip(leaves(g), leaves(loss.backward(1.0, 1.0, saved)), strict=True):
+        assert np.abs(a - b).max() <= 1e-13, path
 
 
 @pytest.mark.parametrize("wrong", [{"n_layers": 0}, {"filters": ((0, 3),)}, {"dropout_rate": 1.0}])

@@ -153,6 +153,6 @@ def _(loss):
 def _(loss):
     def value(p, characters, mask, after, before, *, key=None):
         logits = twin(loss.model)(p, characters, mask=mask, key=key)
-        return sum(map(twin(ops.cross_entropy), logits, (after, before))) / 2
+        return tuple(twin(ops.cross_entropy)(*way) / 2 for way in zip(logits, (after, before), strict=True))
 
     return value
