@@ -164,7 +164,7 @@ def pretraining_table():
     found, machine = read("pretraining"), read("pretraining")["machine"]
     last, guess, settings = found["records"][-1], found["baseline"], found["settings"]
     rows = [
-        "| held out | the model | without looking |",
+        "| held out | the model | without looking around |",
         "| --- | ---: | ---: |",
         f"| masked tokens that are right | {last['masked_accuracy']:.1%} | {guess['masked_accuracy']:.1%} |",
         f"| loss of a masked token, in nats | {last['masked_loss']:.2f} | {guess['masked_loss']:.2f} |",
@@ -187,7 +187,7 @@ def pretraining_gaps():
 
 
 def pretraining_curves():
-    """Both scores over the steps, each above its dashed line: what one has without looking."""
+    """Both scores over the steps, each above its dashed line: what one has without looking around."""
     found = read("pretraining")
     steps = [record["step"] for record in found["records"]]
     made, axes = pictures.figure(8, 2.9, 2)
@@ -201,7 +201,9 @@ def pretraining_curves():
     ):
         ax.plot(steps, [record[name] for record in found["records"]], color=BLUE, marker="o", markersize=3)
         ax.axhline(guess, color=GREY, ls="--", lw=1)
-        ax.annotate("without looking", (steps[-1], guess), (0, 4), textcoords="offset points", ha="right", color=GREY)
+        ax.annotate(
+            "without looking around", (steps[-1], guess), (0, 4), textcoords="offset points", ha="right", color=GREY
+        )
         ax.set(title=title, xlabel="step", ylabel="right, of those held out", xlim=(0, None))
         ax.set(ylim=(0, None) if guess < 0.5 else (0.45, 1))
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")

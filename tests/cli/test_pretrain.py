@@ -47,7 +47,7 @@ def test_what_is_left_others_read(model, text, tmp_path, capsys):
         assert sorted(json.loads(line)) == sorted(
             ["step", "training_loss", "validation_loss", "tokens_per_second", *scores]
         )
-    assert "note: without looking" in out and f'fill-mask run/model "The {mask} of the list."' in out
+    assert "note: without looking around" in out and f'fill-mask run/model "The {mask} of the list."' in out
     found, kept = load_pretrained(run / "model"), checkpoint.load_checkpoint(run)
     assert found.model == kept.model and type(found.model.body) is body and same_bits(found.p, kept.p)
     assert found.tokenizer.to_json() == kept.tokenizer.to_json()

