@@ -1,9 +1,12 @@
-"""The experiments with ELMo and ULMFiT: their data and measures, on made-up texts."""
+"""The experiments with ELMo and ULMFiT: their data and measures on made-up texts, and what is in results/."""
+
+import json
 
 import numpy as np
 import pytest
 
 from experiments import elmo, ulmfit, words
+from experiments.results import SEEDS, read
 from experiments.words import BEGIN, OWN, UNKNOWN, Vocabulary
 from minitransformer.models import AWDLSTM
 from minitransformer.threads import workers
@@ -37,6 +40,20 @@ def test_a_vocabulary_and_a_wider_one():
 
 
 # ---------------------------------------------------------------------------------------------------------------- ELMo
+
+
+def test_what_elmo_found_is_of_this_code_and_is_what_the_page_says():
+    """A change of a setting asks for the figures of the page anew."""
+    found = read("elmo")
+    assert found["settings"] == json.loads(json.dumps(elmo.SETTINGS))
+    assert [run["seed"] for run in found["runs"]] == list(SEEDS)
+    for words_of_seeds in zip(*(run["words"] for run in found["runs"]), strict=True):
+        for layer in (1, 2):  # every word is nearer to itself within a sense than across
+            within, across, _ = np.mean([word["layers"][layer] for word in words_of_seeds], 0)
+            assert within > across
+    for run in found["runs"]:
+        assert run["right"] > 0.7 * run["held_out"] > 0.55 * run["held_out"] > run["alone"][0]
+        assert np.argmax(run["mixture"]) == 2 and run["mixture"][0] < 0.25
 
 
 @pytest.fixture
