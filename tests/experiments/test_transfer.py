@@ -1,0 +1,199 @@
+"""The experiments with ELMo and ULMFiT: their data and measures on made-up texts, and what is in results/."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import elmo, ulmfit, words
+from experiments.results import SEEDS, read
+from experiments.words import BEGIN, OWN, UNKNOWN, Vocabulary
+from minitransformer.models import AWDLSTM
+from minitransformer.threads import workers
+from minitransformer.trees import tree_map
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def test_words_of_a_text():
+    assert words.words("Returns set_name(2x), “don't”") == [*"returns set _ name ( 2 x ) , “ don ' t ”".split()]
+
+
+def test_docstrings_of_a_library(tmp_path, monkeypatch):
+    """Of modules, classes and functions, each text once; none of tests, nor of what is no Python."""
+    (tmp_path / "a.py").write_text('"""Of a."""\nclass A:\n    """Of A."""\n    def f(self):\n        """Of f."""\n')
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.py").write_text('async def g():\n    """Of g."""\n\ndef f():\n    "Of f."\n\ndef h(): pass\n')
+    (tmp_path / "b" / "d.py").write_text("def (:")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "e.py").write_text('"""Of no interest."""')
+    monkeypatch.setattr(words.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    assert words.docstrings.__wrapped__() == [("a", "Of a."), ("a", "Of A."), ("a", "Of f."), ("b", "Of g.")]
+
+
+def test_a_vocabulary_and_a_wider_one():
+    texts = [["b", "a", "a"], ["b", "c", "a"]]
+    known = Vocabulary.of(texts, least=2, size=10)
+    assert known.words == [*OWN, "a", "b"] and known.encode(["b", "x"]).tolist() == [BEGIN, 3, UNKNOWN]
+    assert Vocabulary.of(texts, least=1, size=3).words == [*OWN, "a"]
+    assert known.widened([["x", "b", "x", "c"]], least=2).words == [*OWN, "a", "b", "x"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- ELMo
+
+
+def test_what_elmo_found_is_of_this_code_and_is_what_the_page_says():
+    """A change of a setting asks for the figures of the page anew."""
+    found = read("elmo")
+    assert found["settings"] == json.loads(json.dumps(elmo.SETTINGS))
+    assert [run["seed"] for run in found["runs"]] == list(SEEDS)
+    for words_of_seeds in zip(*(run["words"] for run in found["runs"]), strict=True):
+        for layer in (1, 2):  # every word is nearer to itself within a sense than across
+            within, across, _ = np.mean([word["layers"][layer] for word in words_of_seeds], 0)
+            assert within > across
+    for run in found["runs"]:
+        assert run["right"] > 0.7 * run["held_out"] > 0.55 * run["held_out"] > run["alone"][0]
+        assert np.argmax(run["mixture"]) == 2 and run["mixture"][0] < 0.25
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """A reference of made-up sentences: 'with' in both senses, always in other company."""
+    nouns = [f"{a}{b}" for a in "klmnp" for b in "aeiou"]
+    prose = [f"we go {a} with {b} and {a} again {b} {a}" for a in nouns[:5] for b in nouns[5:10]]
+    code = [f'the "with" {a} of {b} opens {a} {b} {a}' for a in nouns[10:15] for b in nouns[15:20]]
+    both = [part for pair in zip(prose, code) for part in pair]
+    monkeypatch.setattr(elmo, "python_reference", lambda: "\n\n".join([*both, "   with x: pass", *both[:7]]))
+    monkeypatch.setattr(elmo, "text", elmo.text.__wrapped__)
+    return elmo.Reference()
+
+
+def test_quotation_marks_tell_the_sense_and_are_taken_away(reference):
+    said, senses = reference.said, reference.senses
+    assert '"' not in said and len(said) == len(senses) == len(reference.ids)
+    assert said.count("with") == 51  # every paragraph once, the example among them
+    assert {senses[at] for at, word in enumerate(said) if word == "again"} == {0}
+    assert [said[at] for at, sense in enumerate(senses) if sense is None] == ["with", "x", ":", "pass"]
+    assert {said[at] for at, sense in enumerate(senses) if sense == 1} == {"with"}
+
+
+def test_occurrences_are_of_their_sense_and_of_unlike_company(reference):
+    english, python = elmo.occurrences("with", reference.said, reference.senses)
+    assert all(reference.said[at - 1] != "the" for at in english) and len(english) > 15
+    assert all(reference.said[at - 1] == "the" for at in python) and len(python) > 15
+    twice = reference.said + reference.said
+    again = elmo.occurrences("with", twice, reference.senses + reference.senses)
+    assert len(again[0]) <= len(english) + 3 and len(again[1]) <= len(python) + 3  # but for those near the seam
+
+
+def test_windows_know_what_stands_on_either_side(reference):
+    characters, mask, after, before = reference.windows([3, 40], 8)
+    assert characters.shape == mask.shape == (2, 8, elmo.LONGEST + 2)
+    for row, start in enumerate((3, 40)):
+        assert np.array_equal(after[row], reference.targets[start + 1 : start + 9])
+        assert np.array_equal(before[row], reference.targets[start - 1 : start + 7])
+        word = reference.said[start]
+        spelt = [elmo.FIRST, *map(ord, word), elmo.LAST]
+        assert characters[row, 0][mask[row, 0]].tolist() == spelt
+
+
+def test_nearness():
+    """Two senses, at right angles to each other but for one occurrence that lies with the others."""
+    h = np.array([[1.0, 0.0], [2.0, 0.1], [0.1, 1.0], [0.0, 3.0], [1.0, -0.1]])
+    within, across, same = elmo.nearness(h, np.array([0, 0, 1, 1, 1]))
+    assert same == 4 and 0.3 < across < 0.5 and within < 0.6
+    within, across, same = elmo.nearness(h[:4], np.array([0, 0, 1, 1]))
+    assert same == 4 and within > 0.99 and across < 0.2
+
+
+def test_the_probe_finds_the_layer_that_tells(rng):
+    senses = np.arange(200) % 2
+    h = rng.normal(size=(3, 200, 4))
+    h[1, :, 2] += 3 * senses
+    learnt = np.arange(200) < 120
+    s, right = elmo.probe(h, senses, learnt)
+    assert np.argmax(s) == 1 and s[1] > 0.4 and right > 60
+    _, nothing = elmo.probe(h[:1], senses, learnt)
+    assert nothing < 56
+
+
+# -------------------------------------------------------------------------------------------------------------- ULMFiT
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """Made-up docstrings: those of a module speak of it."""
+    found = [(m, " ".join([f"{m} does {i}"] * 3)) for m in ulmfit.MODULES for i in range(50)]
+    monkeypatch.setattr(ulmfit, "docstrings", lambda: found + [("json", "of json"), ("xml", "too short")])
+    monkeypatch.setattr(ulmfit, "python_reference", lambda: "one topic\n\nanother topic")
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_nothing_of_the_exam_is_read_before(seed, library):
+    labelled, plain, exam = ulmfit.split(seed)
+    assert len(labelled) == 12 * ulmfit.LABELLED and len(exam) == 12 * ulmfit.EXAM and len(plain) == 12 * 20
+    asked = {tuple(text) for text, _ in exam}
+    assert len(asked) == len(exam) and asked.isdisjoint(map(tuple, plain))
+    assert {tuple(text) for text, _ in labelled} <= set(map(tuple, plain))
+    assert all(text[0] == ulmfit.MODULES[label] for text, label in labelled + exam)
+    assert ulmfit.split(seed)[2] == exam != ulmfit.split(seed + 1)[2]
+    assert [" ".join(text) for text in ulmfit.general_texts()] == ["one topic", "another topic", "of json"]
+
+
+def test_a_batch_is_padded_behind(rng):
+    ids, types, mask, labels = ulmfit.batch_of([(np.array([1, 5, 6]), 2), (np.array([1]), 0)])
+    assert ids.tolist() == [[1, 5, 6], [1, 0, 0]] and types is None and labels.tolist() == [2, 0]
+    assert mask[:, 0, 0].tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_counts_of_words(rng):
+    """Each class has a word of its own."""
+    labelled = [(np.array([2, 20 + label]), label) for label in range(12)]
+    assert ulmfit.right_by_counts(labelled, labelled, 40) == 12
+    swapped = [(ids, (label + 1) % 12) for ids, label in labelled]
+    assert ulmfit.right_by_counts(labelled, swapped, 40) == 0
+
+
+def test_new_words_are_the_mean_of_the_known(rng):
+    p = {"token": {"weight": rng.normal(size=(5, 3))}, "layers": []}
+    table = ulmfit.with_new_words(p, 2)["token"]["weight"]
+    assert np.array_equal(table[:5], p["token"]["weight"])
+    np.testing.assert_allclose(table[5:], [table[:5].mean(0)] * 2, rtol=1e-12)
+
+
+def test_reading_lowers_the_loss_and_is_the_same_again():
+    """A text that says the same five words again and again."""
+    ids = np.tile([2, 3, 4, 5, 6], 300)
+    rates = dict.fromkeys(("word_rate", "input_rate", "hidden_rate", "output_rate", "weight_rate"), 0.02)
+    model = AWDLSTM(7, n_layers=1, d_model=8, d_hidden=1, **rates)
+    about = {"epochs": 3, "rows": 4, "length": 12, "clip": 1.0}
+    losses = []
+    for _ in range(2):
+        p = model.init(np.random.default_rng(0))
+        before = ulmfit.loss_of(model, p, ids)
+        steps = ulmfit.read(model, p, ulmfit.AdamW(), ids, 0, about, lambda step: 0.05)
+        losses.append(ulmfit.loss_of(model, p, ids))
+    assert losses[0] == losses[1] < 0.6 * before and 60 < steps < 160
+
+
+def test_the_classifier_thaws_from_the_top(monkeypatch):
+    """In the first stage the body stays as it was; in the last all of it moves. What is labelled is learnt."""
+    monkeypatch.setattr(ulmfit, "SIZE", {"n_layers": 2, "d_model": 6, "d_hidden": 8})
+    model, p = ulmfit.classifier(30, None, 0)
+    examples = [(np.array([1, 2 + label, 2 + label]), label) for label in range(12)]
+    seen, start = [], tree_map(np.copy, p)
+    real = ulmfit.right
+
+    def right(model, p, exam):
+        moved = [not np.array_equal(p["body"]["token"]["weight"], start["body"]["token"]["weight"])]
+        pairs = zip(p["body"]["layers"], start["body"]["layers"])
+        moved += [not np.array_equal(a["hidden"]["weight"], b["hidden"]["weight"]) for a, b in pairs]
+        seen.append(moved)
+        return real(model, p, exam)
+
+    monkeypatch.setattr(ulmfit, "right", right)
+    about = {"epochs": (3, 2, 2, 60), "rate": 0.02, "batch": 5, "clip": 1.0}
+    with workers(1) as map:
+        curve = ulmfit.learn_classes(model, p, examples, examples, 0, about, 1.0, map)
+    assert seen == [[False] * 3, [False, False, True], [False, True, True], [True] * 3]
+    assert [step for step, _ in curve] == [9, 15, 21, 201] and curve[-1][1] >= 5
