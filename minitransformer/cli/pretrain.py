@@ -66,7 +66,7 @@ def of_model(args):
     import numpy as np
 
     from ..finetuning.head import load_body, published
-    from ..models import MaskedLanguageModel, PreTraining
+    from ..models import MaskedLanguageModel
     from ..pretrained import ARCHITECTURES
     from ..training.tasks import PretrainingSettings
     from ..training.tasks.objectives import OBJECTIVES
@@ -75,7 +75,7 @@ def of_model(args):
     kind = body.config["model_type"]
     if kind not in OBJECTIVES:
         raise ValueError(f"{args.begun} holds a {kind}; pre-trained are: {', '.join(OBJECTIVES)}")
-    model = {"bert": PreTraining, "roberta": MaskedLanguageModel}[kind](body.model.body)
+    model = OBJECTIVES[kind].head(body.model.body)
     p = model.init(np.random.default_rng(args.seed or 0)) | {"body": body.p["body"]}
     drawn = {part: published(args.begun, ARCHITECTURES[kind], model, part, p[part]) for part in p if part != "body"}
     more = {"begun": args.begun, "tokenizer": args.begun, "model": kind, "dropout": model.body.dropout_rate}

@@ -8,7 +8,7 @@ from minitransformer.models import BERT, MaskedLanguageModel, PreTraining
 from minitransformer.training.losses import masked_token_loss, pretraining_loss
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
 from minitransformer.training.run import Run
-from minitransformer.training.tasks import PretrainingSettings, PretrainingTask
+from minitransformer.training.tasks import PretrainingSettings, PretrainingTask, pretraining
 from minitransformer.trees import leaves, tree_map
 
 from .conftest import outcome
@@ -124,6 +124,22 @@ def test_static_masks_stay_and_dynamic_ones_do_not(model, masking, text):
     assert len(seen) < 300
     ways = [len(each) for each in seen.values()]
     assert max(ways) <= 2 if task.static else sum(ways) > 380
+
+
+def test_with_seed_0_too_what_is_held_out_has_keys_of_its_own(text, monkeypatch):
+    """Its masks are drawn from the same keys in every run, and no row that is learnt from has one of them."""
+    keys, mask = [], pretraining.masked
+
+    def noted(ids, vocabulary, key, **more):
+        keys.append(key)
+        return mask(ids, vocabulary, key, **more)
+
+    monkeypatch.setattr(pretraining, "masked", noted)
+    task = PretrainingTask(settings_of(text, seed=0))
+    held_out, learnt = keys, [task.static_key(number) for number in range(len(task.learn.rows))]
+    assert held_out and learnt
+    states = [{tuple(key.generate_state(4)) for key in side} for side in (held_out, learnt)]
+    assert not states[0] & states[1]
 
 
 @every_model

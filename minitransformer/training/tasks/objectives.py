@@ -1,6 +1,7 @@
 """What a model of the BERT family is asked before anything else, by the name of the model.
 
-    tokenizer, model(...), loss     what is trained
+    tokenizer, head, model(...), loss     what is trained; the head is over a body
+    masked(model)                   the model that is asked for masked tokens alone, with the same parameters
     special, least                  special tokens of a row; documents that must be there on either side
     rows(tokens, room, key)         the rows of a text
     batch(examples, pad)            the arguments of the loss
@@ -32,12 +33,16 @@ def sizes(settings):
 class MaskedAndNext:
     """BERT: what was masked, and whether the second segment follows the first."""
 
-    tokenizer, loss, special, least, static = WordPieceTokenizer, pretraining_loss, 3, 2, True
+    tokenizer, head, loss, special, least, static = WordPieceTokenizer, PreTraining, pretraining_loss, 3, 2, True
     rows = staticmethod(segment_pairs)
 
     @staticmethod
     def model(settings, tokenizer):
         return PreTraining(BERT(tokenizer.vocab_size, settings.context, **sizes(settings)))
+
+    @staticmethod
+    def masked(model):
+        return model.masked
 
     @staticmethod
     def batch(examples, pad):
@@ -47,13 +52,24 @@ class MaskedAndNext:
 class MaskedAlone:
     """RoBERTa: what was masked, in rows as full as they can be."""
 
-    tokenizer, loss, special, least, static = RobertaTokenizer, masked_token_loss, 2, 1, False
+    tokenizer, head, loss, special, least, static = (
+        RobertaTokenizer,
+        MaskedLanguageModel,
+        masked_token_loss,
+        2,
+        1,
+        False,
+    )
     batch = staticmethod(collated)
 
     @staticmethod
     def model(settings, tokenizer):
         positions = settings.context + tokenizer.pad + 1
         return MaskedLanguageModel(RoBERTa(tokenizer.vocab_size, positions, tokenizer.pad, **sizes(settings)))
+
+    @staticmethod
+    def masked(model):
+        return model
 
     @staticmethod
     def rows(tokens, room, key):

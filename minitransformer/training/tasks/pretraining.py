@@ -15,7 +15,6 @@ from ...data.masking import Vocabulary, masked, words_of
 from ...data.packing import Example, encoded, framed_row
 from ...data.pairs import IGNORED
 from ...data.python_documents import python_documents
-from ...models import MaskedLanguageModel
 from ..losses import masked_token_loss
 from ..metrics import token_accuracy
 from ..optimizer import AdamW
@@ -25,6 +24,7 @@ from ..settings import Settings, check_options, option
 from .objectives import OBJECTIVES
 
 ROWS, MASKS = 3, 4  # what further keys folded from the seed are for; a run has those before
+HELD_OUT_KEY = fold(np.random.SeedSequence(0), 5)  # the same in every run, and none that a run with seed 0 folds
 MASKING = ("published", "static", "dynamic")
 MOST_HELD_OUT = 512  # rows that an evaluation reads
 
@@ -93,7 +93,7 @@ class PretrainingTask:
         self.static = self.objective.static if settings.masking == "published" else settings.masking == "static"
         key = fold(np.random.SeedSequence(settings.seed), ROWS)
         self.learn = self.part(learn, "the text", key, settings.duplicates if self.static else 1)
-        self.held_out = self.part(held_out, "what is held out", fold(np.random.SeedSequence(0), ROWS))
+        self.held_out = self.part(held_out, "what is held out", fold(HELD_OUT_KEY, ROWS))
         self.sentences = [sentence for sentences in held_out for sentence in sentences]
         self.validation = self.fixed_batches()
         self.baseline = self.without_looking()
@@ -141,9 +141,9 @@ class PretrainingTask:
 
     def fixed_batches(self):
         """Rows held out, spread over all of them, with masks that are the same in every run."""
-        n, key = len(self.held_out.rows), np.random.SeedSequence(0)
+        n = len(self.held_out.rows)
         numbers = np.unique(np.linspace(0, n - 1, min(n, MOST_HELD_OUT)).astype(int)).tolist()
-        examples = [self.example(self.held_out, number, fold(fold(key, MASKS), number)) for number in numbers]
+        examples = [self.example(self.held_out, number, fold(fold(HELD_OUT_KEY, MASKS), number)) for number in numbers]
         return cut(self.objective.batch(examples, self.tokenizer.pad), -(-len(examples) // self.settings.batch))
 
     def tokens(self, piece):
@@ -166,7 +166,7 @@ class PretrainingTask:
         names = ("masked_accuracy", "next_sentence_accuracy")
         scores = {name: round(token_accuracy(task), 5) for name, task in zip(names, tasks)}
         if len(tasks) > 1:
-            loss = masked_token_loss(MaskedLanguageModel(self.model.body))
+            loss = masked_token_loss(self.objective.masked(self.model))
             scores["masked_loss"] = round(mean_loss(loss, p, [batch[:4] for batch in self.validation], map), 5)
         return scores
 
@@ -213,7 +213,7 @@ class PretrainingTask:
         rng = np.random.default_rng(seed)
         gaps = (self.gap(self.sentences[i], rng) for i in rng.permutation(len(self.sentences)))
         chosen = list(itertools.islice(filter(None, gaps), number))
-        model = MaskedLanguageModel(self.model.body)
+        model = self.objective.masked(self.model)
         found = fill_mask(model, p, self.tokenizer, [text for text, _ in chosen], top=3, truncate=True)
         return "\n".join(
             f"{text}  →  {', '.join(token.strip() for token, _ in masks[0])}  (was: {word})"
