@@ -120,6 +120,15 @@ def test_the_probe_finds_the_layer_that_tells(rng):
 # -------------------------------------------------------------------------------------------------------------- ULMFiT
 
 
+def test_what_ulmfit_found_is_of_this_code():
+    found = read("ulmfit")
+    assert found["settings"] == json.loads(json.dumps(ulmfit.SETTINGS))
+    assert [run["seed"] for run in found["runs"]] == list(SEEDS)
+    for run in found["runs"]:  # step two brings the language model nearer to the task, and each way learns something
+        assert run["perplexity"][1] < run["perplexity"][0]
+        assert all(run[name][-1][1] > run["held_out"] / 6 for name in ("from nothing", "ULMFiT"))
+
+
 @pytest.fixture
 def library(monkeypatch):
     """Made-up docstrings: those of a module speak of it."""
