@@ -5,6 +5,8 @@ from pictures import BLUE, GREY
 
 from experiments.results import read
 
+from .shared import machine_of
+
 
 def pages():
     yield "pretraining.md", pretraining_table()
@@ -14,7 +16,7 @@ def pages():
 
 def pretraining_table():
     """The last scores beside those of who does not look, and below it on what."""
-    found, machine = read("pretraining"), read("pretraining")["machine"]
+    found = read("pretraining")
     last, guess, settings = found["records"][-1], found["baseline"], found["settings"]
     rows = [
         "| held out | the model | without looking around |",
@@ -24,8 +26,8 @@ def pretraining_table():
         f"| next sentences that are right | {last['next_sentence_accuracy']:.1%} | 50% |",
         "",
         f"{settings['layers']} layers of width {settings['width']}, {settings['steps']:,} steps of {settings['batch']} "
-        f"rows of {settings['context']} tokens, from a text of {found['learnt']:,}. NumPy {machine['numpy']}, "
-        f"{', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}.",
+        f"rows of {settings['context']} tokens, from a text of {found['learnt']:,}. "
+        f"{machine_of(found)}.",
     ]
     return "\n".join([*rows, ""])
 

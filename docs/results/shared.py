@@ -19,6 +19,5 @@ def mean_and_spread(values, form="{:.1f}"):
 
 def measured_on(found):
     """A line on the machine, and the processor time of a seed."""
-    machine, times = found["machine"], ", ".join(f"{run['cpu_seconds']:.0f}" for run in found["runs"])
-    on = f"NumPy {machine['numpy']}, {', '.join(machine['blas'])}, Python {machine['python']}, {machine['platform']}"
-    return f"Processor time of the seeds: {times} s. {on}."
+    times = ", ".join(f"{run['cpu_seconds']:.0f}" for run in found["runs"])
+    return f"Processor time of the seeds: {times} s. {machine_of(found)}."
