@@ -1,5 +1,10 @@
 """What all tests share: how much hypothesis draws, and generators whose seed stands in the name of the test."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: threads of BLAS beside them would only wait, busily
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings
