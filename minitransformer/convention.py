@@ -184,6 +184,11 @@ def dtype_of(y):
     return dtype_of(y[0]) if isinstance(y, tuple) else getattr(y, "dtype", None)
 
 
+def felt(dy, saved, like):
+    """dy, or zeros of its shape where it is None: nothing was felt of what an operation said. Arrays as `like` is."""
+    return np.zeros(saved.shape, saved.dtype, like=like) if dy is None else dy
+
+
 # ---------------------------------------------------------------------------------------------------- randomness
 
 

@@ -279,7 +279,7 @@ FLOORS = (  # from the ground up; nothing knows what stands above it
     {"training"},
     {"pretrained"},
     {"finetuning"},
-    {"plots", "doctor"},
+    {"plots", "doctor", "story"},
     {"gradcheck"},
     {"cli"},
     {"__init__", "__main__"},

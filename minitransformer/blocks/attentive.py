@@ -46,11 +46,11 @@ class attentive:
             raise ValueError(f"attentive: x has shape {x.shape}: sequences of length 0 have no last state")
         if len(memory) != len(x):
             raise ValueError(f"attentive: memory has shape {memory.shape}, expected ({len(x)}, S, E), as many as x has")
-        look, given = p["cross_attention"], [state is not None for state in states]
+        look, given = p["cross_attention"], {i for i, state in enumerate(states) if state is not None}
         asked = {"query": [], "score": [], "attend": []}
         saved = {"cell": [], "cross_attention": asked, "given": given, "width": x.shape[-1]}
         k, asked["key"] = linear(look["key"], memory)  # (B,S,A)
-        h, *others = states
+        h, *others = states or (None,)
         if h is None:
             h = np.zeros((len(x), look["query"]["weight"].shape[-1]), x.dtype, like=x)
         y, contexts = [], []
@@ -86,7 +86,7 @@ class attentive:
             g_t = {"cell": g_cell, "cross_attention": {"query": g_query, "score": g_score}}
             g = g_t if g is None else tree_map(np.add, g, g_t)  # every step has the same weights: add
         dmemory_k, g["cross_attention"]["key"] = linear_backward(dk, asked["key"])  # k = U memory
-        dstates = [dstate if given else None for dstate, given in zip(dstates, saved["given"], strict=True)]
+        dstates = [dstate if i in saved["given"] else None for i, dstate in enumerate(dstates)]
         return np.concatenate(dx[::-1], 1), dmemory + dmemory_k, *dstates, g  # the memory was used twice: add
 
 

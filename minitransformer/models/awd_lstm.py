@@ -19,6 +19,7 @@ from ..convention import fold, registered
 from ..ops import embedding, embedding_backward, linear, linear_backward, locked_dropout, locked_dropout_backward, lstm
 from ..ops.dropout import check_rate
 from .checks import check_count, check_frozen
+from .tied import with_table
 
 CELL = weight_dropped(lstm)
 
@@ -80,12 +81,12 @@ class AWDLSTM:
     def backward(self, dlogits, *dlast_and_saved):
         """dlogits (B, T, V), of the last states   ->   of the first states, g, but for what is frozen"""
         *dlast, saved = dlast_and_saved
+        if dlogits is None:
+            return self.hidden_backward(None, *dlast, saved)
         dh, g_head = linear_backward(dlogits, saved["head"])
         dh = locked_dropout_backward(dh, saved["output"])
         *dstates, g = self.hidden_backward(dh, *dlast, saved)
-        if not self.frozen:
-            g["token"]["weight"] += g_head["weight"]  # the table was used twice: add
-        return *dstates, g
+        return *dstates, with_table(g, "token", g_head["weight"])
 
     def hidden(self, p, ids, *states, mask=None, key=None):
         """`forward` up to the head: ids (B, T)   ->   h (B, T, D), last states..."""

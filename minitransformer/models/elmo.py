@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..blocks import character_cnn, character_cnn_backward
-from ..convention import fold, registered
+from ..convention import felt, fold, registered
 from ..ops import dropout, dropout_backward, linear, linear_backward, lstm, lstm_backward, relu
 from ..ops.dropout import check_rate
 from .checks import check_count
@@ -87,8 +87,8 @@ class ELMo:
     def backward(self, dafter, dbefore, saved):
         """dafter, dbefore (B, T, V)   ->   g, the gradient of every parameter"""
         dtop, heads = [], []
-        for dlogits, (saved_dropout, saved_head) in zip((dafter, dbefore), saved["head"]):
-            d, g_head = linear_backward(dlogits, saved_head)
+        for dlogits, other, (saved_dropout, saved_head) in zip((dafter, dbefore), (dbefore, dafter), saved["head"]):
+            d, g_head = linear_backward(felt(dlogits, saved_head, like=other), saved_head)
             dtop.append(dropout_backward(d, saved_dropout))
             heads.append(g_head)
         dtop = np.concatenate(dtop, -1)

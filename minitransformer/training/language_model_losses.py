@@ -29,7 +29,7 @@ class carried_next_token_loss:
 
     def backward(self, dloss, *dlast_and_saved):
         *dlast, saved = dlast_and_saved
-        dlogits = cross_entropy_backward(dloss, saved["cross_entropy"])
+        dlogits = None if dloss is None else cross_entropy_backward(dloss, saved["cross_entropy"])
         return self.model.backward(dlogits, *dlast, saved["model"])
 
 

@@ -183,8 +183,8 @@ class pretraining_loss:
         return (masked, pairs), saved
 
     def backward(self, dmasked, dpairs, saved):
-        dfollows = cross_entropy_backward(dpairs, saved["pairs"])
-        dsaid = cross_entropy_backward(dmasked, saved["masked"])
+        dfollows = None if dpairs is None else cross_entropy_backward(dpairs, saved["pairs"])
+        dsaid = None if dmasked is None else cross_entropy_backward(dmasked, saved["masked"])
         return self.model.backward(dsaid, dfollows, saved["model"])
 
     @staticmethod

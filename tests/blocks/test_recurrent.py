@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitransformer.blocks import bidirectional, cell_of, recompute, recurrence
+from minitransformer.blocks import attentive, bidirectional, cell_of, recompute, recurrence
 from minitransformer.convention import fold
 from minitransformer.gradcheck import Draw
 from minitransformer.ops import dropout, gru, lstm, relu, rnn
@@ -110,6 +110,21 @@ def test_without_states_they_are_zero(cell, rng):
     dx, *dstates, g = thing.backward(*dy, saved)
     dx_zeros, *_, g_zeros = thing.backward(*dy, saved_zeros)
     assert dstates == [None] * len(states) and same_bits([dx, g], [dx_zeros, g_zeros])
+
+
+@each_cell
+def test_whoever_looks_begins_with_zeros_too(cell, rng):
+    draw, thing, S, E = Draw(rng), attentive(cell), 6, 4
+    look = {"query": draw.linear(7, H), "key": {"weight": draw(7, E)}, "score": {"weight": draw(7)}}
+    p, x, memory = {"cross_attention": look, "cell": draw.cell(GATES[cell], D + E, H)}, draw(B, T, D), draw(B, S, E)
+    zeros = [np.zeros((B, H)) for _ in range(STATES[cell])]
+    (outputs, saved), (expected, saved_zeros) = thing(p, x, memory), thing(p, x, memory, *zeros)
+    assert same_bits(outputs, expected)
+    dy = upstream(rng, outputs)
+    dx, dmemory, *dstates, g = thing.backward(*dy, saved)
+    dx_zeros, dmemory_zeros, *dzeros, g_zeros = thing.backward(*dy, saved_zeros)
+    assert dstates == [None] * len(zeros) and all(dzero.any() for dzero in dzeros)
+    assert same_bits([dx, dmemory, g], [dx_zeros, dmemory_zeros, g_zeros])
 
 
 @each_cell

@@ -21,6 +21,12 @@ def has_parameters(name):
     return any("p" in case.args for case in draw_cases(name, Draw(np.random.default_rng(0))))
 
 
+def outputs(name):
+    case, *_ = draw_cases(name, Draw(np.random.default_rng(0)))
+    y, _ = case.forward(*case.args.values(), **case.static)
+    return len(y) if isinstance(y, tuple) else 1
+
+
 every_thing = things(lambda name: True)
 
 
@@ -66,6 +72,17 @@ def test_the_same_bits_again_and_nothing_written_to(name, rng):
         (y, _), (again, saved) = run.forward(), run.forward()
         assert same_bits(y, again)
         assert same_bits(once, backward(run, saved))
+
+
+@things(lambda name: outputs(name) > 1)
+def test_none_says_that_nothing_was_felt(name, rng):
+    """Of any one of several outputs: the same as zeros, bit by bit."""
+    for case in draw_cases(name, Draw(rng)):
+        run = Run(case, np.float64, rng)
+        dy = [part[()] if part.ndim == 0 else part for part in run.dy]
+        for i, part in enumerate(dy):
+            nothing, zeros = ([*dy[:i], felt, *dy[i + 1 :]] for felt in (None, np.zeros_like(part)[()]))
+            assert same_bits(case.backward(*nothing, run.saved), case.backward(*zeros, run.saved))
 
 
 @things(has_parameters)

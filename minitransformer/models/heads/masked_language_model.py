@@ -22,6 +22,7 @@ from ...ops import (
     linear_backward,
 )
 from ..initial import affine, norm
+from ..tied import with_table
 
 
 @registered("model")
@@ -54,7 +55,7 @@ class MaskedLanguageModel:
     def backward(self, dlogits, saved):
         """dlogits, of the shape of the logits   ->   g, the gradient of every parameter"""
         dh, dtoken, g = token_logits_backward(dlogits, saved)
-        return g | {"body": with_table(self.body.backward(dh, saved["body"]), dtoken)}
+        return g | {"body": with_table(self.body.backward(dh, saved["body"]), "token", dtoken)}
 
 
 def token_logits(p, h, places, *, eps):
@@ -80,10 +81,3 @@ def token_logits_backward(dlogits, saved):
     if saved["places"] is not None:
         dh = embedding_backward(dh, saved["places"])["weight"].reshape(saved["shape"])
     return dh, g_table["weight"], g
-
-
-def with_table(g_body, dtoken):
-    """The body's gradient, and in it what its table felt as the head's; nothing where it is frozen"""
-    if "token" not in g_body:
-        return g_body
-    return g_body | {"token": {"weight": g_body["token"]["weight"] + dtoken}}  # used twice: add

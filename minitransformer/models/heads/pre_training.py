@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...convention import fold, registered
+from ...convention import felt, fold, registered
 from ...ops import linear, linear_backward, tanh
 from ..initial import affine
-from .masked_language_model import MaskedLanguageModel, token_logits, token_logits_backward, with_table
+from ..tied import with_table
+from .masked_language_model import MaskedLanguageModel, token_logits, token_logits_backward
 
 
 @registered("model")
@@ -50,9 +51,9 @@ class PreTraining:
 
     def backward(self, dmasked, dfollows, saved):
         """dmasked, dfollows, of the shapes of both logits   ->   g, the gradient of every parameter"""
-        dh, dtoken, g = token_logits_backward(dmasked, saved)
-        dfirst, g["next"] = linear_backward(dfollows, saved["next"])
+        dh, dtoken, g = token_logits_backward(felt(dmasked, saved["table"], like=dfollows), saved)
+        dfirst, g["next"] = linear_backward(felt(dfollows, saved["next"], like=dmasked), saved["next"])
         dfirst = tanh.backward(dfirst, saved["tanh"])
         dfirst, g["pooler"] = linear_backward(dfirst, saved["pooler"])
         dh = np.concatenate([dh[:, :1] + dfirst[:, None], dh[:, 1:]], 1)  # h[:, 0], used twice: add
-        return g | {"body": with_table(self.body.backward(dh, saved["body"]), dtoken)}
+        return g | {"body": with_table(self.body.backward(dh, saved["body"]), "token", dtoken)}
