@@ -23,7 +23,6 @@ def arguments(parser):
 
 def run(args):
     import time
-    from inspect import signature
     from pathlib import Path
 
     from ..files import write_atomically
@@ -37,6 +36,10 @@ def run(args):
     if args.seconds is not None and not 0 < args.seconds < float("inf"):
         raise ValueError(f"--seconds must be a number above 0, not {args.seconds}")
     folder, claims = Path(args.out), args.claims or list(CLAIMS)
+    given = {key: value for key in ("seeds", "seconds") if (value := getattr(args, key)) is not None}
+    for key in given:
+        if not set(claims) & set(that_take(key)):
+            raise ValueError(f"--{key} is of {', '.join(that_take(key))}, not of {', '.join(claims)}")
     there = [path for name in claims for path in (folder / f"{name}.json", folder / f"{name}.svg") if path.exists()]
     if there and not args.overwrite:
         raise ValueError(f"{there[0]} is there already: --overwrite replaces it, --out FOLDER writes elsewhere")
@@ -44,18 +47,21 @@ def run(args):
     for name in claims:
         claim, begin = CLAIMS[name], time.perf_counter()
         print(f"\n{name}: {claim.__doc__.strip().split(chr(10))[0]}\n", flush=True)
-        given = {"seeds": args.seeds, "seconds": args.seconds}
-        taken = {
-            key: value
-            for key, value in given.items()
-            if value is not None and key in signature(claim.measure).parameters
-        }
-        found = claim.measure(**taken, tell=say)
+        found = claim.measure(**{key: value for key, value in given.items() if name in that_take(key)})
         found |= {"took": round(time.perf_counter() - begin, 1), "machine": machine()}
         write_atomically(folder / f"{name}.json", as_json(found))
         print("\n" + aligned(claim.table(found)))
         draw(claim, found, folder / f"{name}.svg")
     print(f"\nnumbers and pictures are in {folder}; docs/story says what they show")
+
+
+def that_take(key):
+    """Those of the claims that this option is of."""
+    from inspect import signature
+
+    from ..story import CLAIMS
+
+    return [name for name, claim in CLAIMS.items() if key in signature(claim.measure).parameters]
 
 
 def as_json(found):
@@ -68,11 +74,6 @@ def as_json(found):
         return json.dumps(part)
 
     return ("{\n" + ",\n".join(f'  "{name}": {lines(part)}' for name, part in found.items()) + "\n}\n").encode()
-
-
-def say(text, bar=None):
-    """A line above the bar, where there is one."""
-    print(text, flush=True) if bar is None or bar.disable else bar.write(text)
 
 
 def draw(claim, found, path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq, Transformer
 from .pictures import COLOURS, figure
-from .sequences import BATCH, EXAM, SYMBOLS, VOCAB, count, from_the_end, side_by_side
+from .sequences import BATCH, EXAM, SYMBOLS, VOCAB, count, from_the_end, say, side_by_side
 
 SHORTEST, LONGEST, BEYOND = 2, 16, 22  # lengths: that are learnt from, and up to which it is measured
 PARAMETERS, MOST_OFF = 60_000, 0.05
@@ -50,7 +50,7 @@ def sized(make, parameters=PARAMETERS):
     return model
 
 
-def measure(seeds=SEEDS, seconds=SECONDS, parameters=PARAMETERS, longest=LONGEST, beyond=BEYOND, tell=print):
+def measure(seeds=SEEDS, seconds=SECONDS, parameters=PARAMETERS, longest=LONGEST, beyond=BEYOND, tell=say):
     lengths, asked = range(SHORTEST, longest + 1), range(SHORTEST, beyond + 1)
     jobs = [
         ({"model": name}, (sized(make, parameters), from_the_end, PEAK, list(lengths), list(asked), seconds, seed))

@@ -15,6 +15,7 @@ from ..convention import fold, generator
 from ..models.recurrent import affine, cell
 from ..ops import gru, lstm, rnn
 from .pictures import COLOURS, figure
+from .sequences import say
 
 WIDTH, STEPS, BATCH, HEADS = 64, 100, 16, 4
 SEED = 0
@@ -83,7 +84,7 @@ def through_attention(x, rng):
     return np.sqrt(((dx + dmemory) ** 2).sum(-1)).mean(0)[::-1]
 
 
-def measure(seed=SEED, tell=print):
+def measure(seed=SEED, tell=say):
     root, curves = np.random.SeedSequence(seed), {}
     x = generator(fold(root, 0)).normal(size=(BATCH, STEPS, WIDTH))
     for i, (name, make) in enumerate(CELLS.items()):

@@ -14,8 +14,9 @@ from ..blocks import pre_norm_layer, recurrence, stack
 from ..convention import current_backend, use_backend
 from ..models.recurrent import affine, cell
 from ..ops import gelu_tanh, lstm
-from ..threads import available_cores
+from ..threads import available_cores, workers
 from .pictures import COLOURS, figure
+from .sequences import say
 
 WIDTH, HEADS, LAYERS, BATCH = 128, 4, 2, 1
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -53,8 +54,12 @@ def transformer_step(rng):
 STEPS = {"LSTM": lstm_step, "Transformer": transformer_step}
 
 
-def measure(seconds=SECONDS, lengths=LENGTHS, tell=print):
-    """Milliseconds a step with one thread, and with one for each core. Let nothing else run for the latter."""
+def measure(seconds=SECONDS, lengths=LENGTHS, tell=say):
+    """Milliseconds a step with one thread, and with one for each core, for BLAS as for the heads of an attention.
+
+    One thread's are of its own processor time, whatever else the machine does; several have the wall clock alone, so
+    let nothing else run for them.
+    """
     from threadpoolctl import threadpool_limits
 
     backend, rng, found = current_backend(), np.random.default_rng(0), []
@@ -66,16 +71,20 @@ def measure(seconds=SECONDS, lengths=LENGTHS, tell=print):
             for T in lengths:
                 x, dy = (rng.normal(size=(BATCH, T, WIDTH)).astype(np.float32) for _ in range(2))
                 for n in threads:
-                    with threadpool_limits(n):
-                        milliseconds = least_of(
-                            step, x, dy, seconds, time.process_time if n == 1 else time.perf_counter
-                        )
+                    clock = time.process_time if n == 1 else time.perf_counter
+                    with workers(n), threadpool_limits(n):  # a product and a spread wait for each other
+                        milliseconds = least_of(step, x, dy, seconds, clock)
                     found.append({"model": name, "tokens": T, "threads": n, "milliseconds": milliseconds})
-                    tell(f"{name:12} {T:5} tokens  {milliseconds:8.2f} ms a step with {n} thread{'s' * (n > 1)}")
+                    tell(f"{name:12} {T:5} tokens  {milliseconds:8.2f} ms a step with {of(n)}")
     finally:
         use_backend(backend)
     settings = {"width": WIDTH, "layers": LAYERS, "heads": HEADS, "batch": BATCH, "seconds": seconds}
     return {"settings": settings, "threads": threads, "times": found}
+
+
+def of(threads):
+    """What was measured with so many."""
+    return "1 thread" if threads == 1 else f"{threads} threads (wall clock)"
 
 
 def least_of(step, x, dy, seconds, clock):
@@ -110,7 +119,7 @@ def draw(found):
         for threads, style in zip(found["threads"], ("--", "-") if len(found["threads"]) > 1 else ("-",)):
             lengths, milliseconds = times(found, name, threads)
             how = {"color": colour, "ls": style, "marker": "o", "ms": 3.5}
-            axes[0].plot(lengths, milliseconds, **how, label=f"{name}, {threads} thread{'s' * (threads > 1)}")
+            axes[0].plot(lengths, milliseconds, **how, label=f"{name}, {of(threads)}")
             axes[1].plot(lengths, 1000 * milliseconds / lengths, **how)
     axes[0].set(ylabel="milliseconds a step", yscale="log")
     axes[1].set(ylabel="microseconds a token", ylim=(0, None))
@@ -126,7 +135,7 @@ def draw(found):
 def table(found):
     """A row a length: the times, and how many products must wait for one another."""
     columns = [(name, threads) for name in STEPS for threads in found["threads"]]
-    titles = [f"{name}, {threads} thread{'s' * (threads > 1)}" for name, threads in columns]
+    titles = [f"{name}, {of(threads)}" for name, threads in columns]
     rows = [["tokens", *titles, *(f"{name}: products in a row" for name in STEPS)]]
     rows.append(["---:"] * len(rows[0]))
     for i, T in enumerate(map(int, times(found, *columns[0])[0])):

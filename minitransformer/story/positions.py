@@ -11,7 +11,7 @@ from ..models import Transformer
 from ..ops import embedding, embedding_backward
 from ..ops.positions import sinusoid_table
 from .pictures import COLOURS, figure
-from .sequences import EXAM, SYMBOLS, VOCAB, count, from_the_end, in_order, side_by_side
+from .sequences import EXAM, SYMBOLS, VOCAB, count, from_the_end, in_order, say, side_by_side
 
 SIZES = {"n_layers": 2, "n_heads": 4, "d_model": 36, "d_ff": 72, "dropout_rate": 0.0, "shared": False}
 PEAK, SHORTEST, LONGEST = 4e-3, 2, 8
@@ -34,7 +34,7 @@ class WithoutPositions(Transformer):
 MODELS = {"with positions": Transformer, "without": WithoutPositions}
 
 
-def measure(seeds=SEEDS, seconds=SECONDS, longest=LONGEST, tell=print):
+def measure(seeds=SEEDS, seconds=SECONDS, longest=LONGEST, tell=say):
     lengths = list(range(SHORTEST, longest + 1))
     jobs = [
         ({"model": name, "task": task}, (kind(VOCAB, **SIZES), answer, PEAK, lengths, lengths, seconds, seed))

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from ..convention import fold, generator, use_backend
+from ..data.pairs import IGNORED
 from ..threads import available_cores, workers
 from ..training.loop import Training, train_step
 from ..training.losses import translation_loss
@@ -20,7 +21,6 @@ from ..trees import leaves
 
 START, END, SYMBOLS = 0, 1, 16  # ids; the symbols stand behind the first two
 VOCAB = SYMBOLS + 2
-IGNORED = -100
 BATCH, CLIP, WARMUP = 64, 1.0, 0.1  # sequences a step; the longest gradient; the share of a run in which its rate rises
 EXAM = 300  # sequences of each length
 INIT, SAMPLING, ASKING = range(3)  # what the keys folded from the seed are for
@@ -94,6 +94,11 @@ def learn(model, answer, peak, lengths, asked, seconds, seed):
         "loss": round(float(np.mean(losses[-20:])), 4),
         "right": right,
     }
+
+
+def say(text, bar=None):
+    """A line above the bar, where there is one."""
+    print(text, flush=True) if bar is None or bar.disable else bar.write(text)
 
 
 def side_by_side(jobs, tell):

@@ -22,7 +22,7 @@ The forward-backward algorithm is the forward pass and its backward.
 import numpy as np
 
 NONE = -1  # no piece: the last row of a table with -∞ in it
-NOWHERE = -1e300  # in place of the -∞ of a node that no path reaches: no -∞ from -∞ is taken
+NOWHERE = -1e30  # in place of the -∞ of a node that no path reaches: no -∞ from -∞ is taken
 
 
 def edges(words, ids, longest):
@@ -40,7 +40,7 @@ def edges(words, ids, longest):
 
 def log_sum(scores, *, edges):
     """scores (V), edges (n, L, W)   ->   log Z (W), -∞ for a word without a path, saved"""
-    table = np.append(scores, -np.inf)
+    table = np.append(scores, scores.dtype.type(-np.inf))
     n, longest, W = edges.shape
     a = np.zeros((n + 1, W), scores.dtype)
     for j in range(1, n + 1):
@@ -70,7 +70,7 @@ def log_sum_backward(dz, saved):
 
 def best_sum(scores, *, edges):
     """The score of the likeliest path alone (W), -∞ where there is none: a maximum in place of each sum."""
-    table = np.append(scores, -np.inf)
+    table = np.append(scores, scores.dtype.type(-np.inf))
     n, longest, W = edges.shape
     a = np.zeros((n + 1, W), scores.dtype)
     for j in range(1, n + 1):

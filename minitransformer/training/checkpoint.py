@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..convention import THINGS
+from ..convention import THINGS, Op
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..placing import to_device
 from ..tokenizers import load_tokenizer, tokenizer_json
@@ -70,10 +70,32 @@ def save_checkpoint(folder, step, model, p, tokenizer, training, about):
 
 
 def described(model):
-    """{"model": its class, "configuration": its fields}; a field that is a model, such as a body, the same again"""
-    values = {field.name: getattr(model, field.name) for field in fields(model)}
-    values = {name: described(value) if is_dataclass(value) else value for name, value in values.items()}
+    """{"model": its class, "configuration": its fields}, as JSON keeps them"""
+    values = {field.name: written(getattr(model, field.name)) for field in fields(model)}
     return {"model": type(model).__name__, "configuration": values}
+
+
+def written(value):
+    """A field's value: a model, such as a body, as described; an operation, such as an activation, {"op": its name}"""
+    if isinstance(value, Op):
+        return {"op": value.name}
+    return described(value) if is_dataclass(value) else value
+
+
+def value_of(found, path):
+    """The value that was so written; a list was a tuple, for a model is frozen"""
+    if isinstance(found, list):
+        return tuple(value_of(part, path) for part in found)
+    if not isinstance(found, dict):
+        return found
+    return op_of(found["op"], path) if "op" in found else model_of(found, path)
+
+
+def op_of(name, path):
+    thing = THINGS.get(str(name))
+    if not isinstance(thing, Op):
+        raise ValueError(f"{path} names the operation {name!r}, which there is not")
+    return thing
 
 
 def model_of(found, path):
@@ -84,8 +106,7 @@ def model_of(found, path):
         models = ", ".join(name for name, thing in THINGS.items() if thing.kind == "model")
         raise ValueError(f"{path} names the model {name!r}; there are: {models}")
     try:
-        values = found["configuration"].items()
-        return kind(**{name: model_of(value, path) if isinstance(value, dict) else value for name, value in values})
+        return kind(**{name: value_of(value, path) for name, value in found["configuration"].items()})
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} does not configure a {kind.__name__}: {error}") from None
 

@@ -96,14 +96,14 @@ def test_a_run_goes_on_bit_for_bit(pairs, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "elman"], "unknown model 'elman'; there are: transformer, lstm, gru, rnn"),
+        (["--model", "elman"], "unknown model 'elman'; there are: transformer, rnn, gru, lstm"),
         (
             ["--model", "lstm", "--attention", "x"],
             "unknown attention 'x'; there are: none, mean, bahdanau, luong, luong-",
         ),
         (
             ["--attention", "bahdanau"],
-            "the attention bahdanau is of a recurrent model (lstm, gru, rnn): a transformer has its own",
+            "the attention bahdanau is of a recurrent model (rnn, gru, lstm): a transformer has its own",
         ),
     ],
 )

@@ -23,6 +23,16 @@ def test_what_does_not_count_may_be_larger(rng):
         assert np.array_equal(y, expected) and not masked_max_backward(y, saved)[:, 2:].any()
 
 
+def test_what_does_not_count_is_not_above_minus_infinity(rng):
+    """The largest that counts may be -∞; an earlier place that does not count is none the less not it."""
+    x, mask = rng.normal(size=(1, 4, 2)), np.array([[False, True, False, True]])
+    x[:, 1::2, 0] = -np.inf
+    y, saved = masked_max(x, mask=mask)
+    assert y.tolist() == [[-np.inf, x[0, 1::2, 1].max()]]
+    dx = masked_max_backward(np.array([[3.0, 5.0]]), saved)
+    assert dx[0, :, 0].tolist() == [0, 3, 0, 0] and sorted(dx[0, :, 1]) == [0, 0, 0, 5] and not dx[0, ::2].any()
+
+
 def test_negative_numbers_are_above_nothing(rng):
     """Padding is not a zero that would win."""
     y, _ = masked_max(-1 - rng.random((2, 3, 4)), mask=np.array([[True, False, True]] * 2))

@@ -1,6 +1,7 @@
 """The claims of the story: what is measured is what is said, on runs of a fraction of a second."""
 
 import json
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     """Two claims in a fraction of a second: numbers, tables, pictures; and what is there is not lost."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "LENGTHS", (4, 8))
-    monkeypatch.setattr(parallel.measure, "__defaults__", (1.0, (4, 8), print))
+    monkeypatch.setattr(parallel.measure, "__defaults__", (1.0, (4, 8), sequences.say))
     assert main(["story", "gradients", "parallel", "--seconds", "0.01", "--out", "told"]) == 0
     out = capsys.readouterr().out
     assert "RNN, small recurrent weights" in out and "products in a row" in out
@@ -204,6 +205,9 @@ def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
         (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--seconds", "0"], "--seconds must be a number above 0, not 0.0"),
         (["--seconds", "nan"], "--seconds must be a number above 0, not nan"),
+        (["gradients", "--seeds", "5"], "--seeds is of bottleneck, positions, not of gradients"),
+        (["gradients", "parallel", "--seeds", "5"], "--seeds is of bottleneck, positions, not of gradients, parallel"),
+        (["gradients", "--seconds", "1"], "--seconds is of bottleneck, parallel, positions, not of gradients"),
     ],
 )
 def test_what_it_refuses(tmp_path, capsys, monkeypatch, words, message):
@@ -211,6 +215,26 @@ def test_what_it_refuses(tmp_path, capsys, monkeypatch, words, message):
     assert main(["story", *words]) == 1
     assert capsys.readouterr().err == f"minitransformer story: {message}\n"
     assert not list(tmp_path.iterdir())
+
+
+class Bar:
+    def __init__(self, disable):
+        self.disable, self.written = disable, []
+
+    def write(self, text):
+        self.written.append(text)
+
+
+def test_a_line_is_said_above_the_bar(capsys):
+    for bar, written in ((None, []), (Bar(disable=True), []), (Bar(disable=False), ["a line"])):
+        sequences.say("a line", bar)
+        assert capsys.readouterr().out == ("" if written else "a line\n")
+        assert bar is None or bar.written == written
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_nobody_is_told_what_a_bar_looks_like(claim):
+    assert signature(claim.measure).parameters["tell"].default is sequences.say
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)

@@ -59,3 +59,18 @@ def test_the_gradient(words, scores, rng):
     for dtype in (np.float64, *EXTENDED):
         found = check(case, dtype, rng, bar("operation", dtype))
         assert all(gradient.passed for gradient in found), found
+
+
+def test_precision_follows_the_scores(scores):
+    """A word that nothing reaches on the way, and one without any path, in float32 as in float64."""
+    lattice = edges(["aab", "abb"], {"a": 0, "ab": 3}, LONGEST)
+    expected, saved = log_sum(scores, edges=lattice)
+    felt = log_sum_backward(np.array([2.0, 1.0]), saved)
+    assert np.isfinite(expected[0]) and expected[1] == -np.inf
+    found, saved = log_sum(scores.astype("f"), edges=lattice)
+    for array in (found, *saved[:2], best_sum(scores.astype("f"), edges=lattice)):
+        assert array.dtype == np.float32 and not np.isnan(array).any()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    again = log_sum_backward(np.array([2, 1], "f"), saved)
+    assert again.dtype == np.float32
+    np.testing.assert_allclose(again, felt, rtol=1e-5, atol=1e-6)

@@ -3,13 +3,17 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from minitransformer.files import TEMPORARY
+from minitransformer.convention import THINGS
+from minitransformer.files import TEMPORARY, to_json
+from minitransformer.gradcheck import Draw, draw_cases
+from minitransformer.ops import gelu
 from minitransformer.training import checkpoint as checkpoints
-from minitransformer.training.checkpoint import FILES, load_checkpoint, load_model
+from minitransformer.training.checkpoint import FILES, described, load_checkpoint, load_model, model_of
 from minitransformer.training.loop import Diverged
 from minitransformer.training.run import Run
 from minitransformer.training.tasks import TextSettings
@@ -143,3 +147,26 @@ def test_text_that_does_not_do(tmp_path):
     refused(b"abc\xff", "text is not UTF-8: byte 3 is 0xff")
     refused(b"abc def " * 9, "the held-out tenth of the text has 7 tokens, too short for one context of 8")
     refused(b"abc def " * 20, "n_heads=3 does not divide d_model=8", heads=3)
+
+
+def models():
+    """One of every registered model, as the gradient checks have it, and one whose activation is another."""
+    found = {}
+    for name in (name for name, thing in THINGS.items() if thing.kind == "model"):
+        case, *_ = draw_cases(name, Draw(np.random.default_rng(0)))
+        found[name] = case.forward.__self__
+    return found | {"ELMo, gelu": replace(found["ELMo"], activation=gelu)}
+
+
+@pytest.mark.parametrize("model", (models_there := models()).values(), ids=models_there)
+def test_every_model_can_be_described(model):
+    """As JSON keeps it, with the operations and the tuples among its fields."""
+    assert model_of(json.loads(to_json(described(model))), "config.json") == model
+
+
+def test_an_operation_that_there_is_not():
+    found = described(models_there["ELMo"])
+    for name in ("swoosh", "GPT2", None):
+        found["configuration"]["activation"] = {"op": name}
+        with pytest.raises(ValueError, match=f"config.json names the operation {name!r}, which there is not"):
+            model_of(found, "config.json")

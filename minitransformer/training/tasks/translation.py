@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ...blocks.recurrence import CELLS
 from ...convention import fold, generator
 from ...data.fingerprint import fingerprint
 from ...data.pairs import END, START, collate, marks
@@ -19,7 +20,7 @@ from ..optimizer import AdamW
 from ..schedules import inverse_square_root, warmup_cosine
 from ..settings import Settings, option
 from .corpora import DateCorpus, FileCorpus
-from .translators import check_translator, translator
+from .translators import ATTENTIONS, check_translator, translator
 
 SCHEDULES = {  # by name, each made from the settings
     "cosine": lambda s: warmup_cosine(peak=s.learning_rate, end=s.final_learning_rate, warmup=s.warmup, steps=s.steps),
@@ -30,11 +31,11 @@ MOST_BYTES = 2**32  # of attention weights, in a piece of a batch
 
 @dataclass(frozen=True)
 class TranslationSettings(Settings):
-    """A small Transformer that reads dates as people write them, where no pairs are given."""
+    """By default a small Transformer, and dates as people write them, where no pairs are given."""
 
     task: ClassVar = "translation"
-    model: str = option("transformer", "transformer, or a recurrent one: lstm, gru, rnn")
-    attention: str = option("none", "of a recurrent model: none, mean, bahdanau, luong (-dot, -general, -concat)")
+    model: str = option("transformer", f"transformer, or a recurrent one: {', '.join(CELLS)}")
+    attention: str = option("none", f"of a recurrent model: {', '.join(ATTENTIONS)}")
     layers: int = option(2, "layers of the encoder, and of the decoder", least=1)
     width: int = option(128, "d_model, the width of the model", least=1)
     heads: int = option(4, "attention heads a layer, of a Transformer", least=1)
@@ -60,7 +61,7 @@ class TranslationSettings(Settings):
 
 
 class TranslationTask:
-    """Pairs to learn from and pairs held out, a joint tokenizer, and a model with one table for both sides."""
+    """Pairs to learn from and pairs held out, a joint tokenizer, and a model that says one in the other's place."""
 
     name, command = TranslationSettings.task, "translate train"
     settings_class = TranslationSettings

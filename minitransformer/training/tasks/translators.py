@@ -1,16 +1,19 @@
 """The models that translate, by the names that settings have for them: the Transformer, and what came before it."""
 
-from ...models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq, Transformer
+from functools import partial
 
-MODELS = ("transformer", "lstm", "gru", "rnn")
+from ...blocks.recurrence import CELLS
+from ...models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq, Transformer
+from ...models.luong import SCORES
+
+MODELS = ("transformer", *CELLS)
+LUONG = {f"luong-{score}": partial(LuongSeq2Seq, score=score) for score in SCORES}
 ATTENTIONS = {  # what a recurrent decoder has of its source
-    "none": lambda **sizes: Seq2Seq(**sizes),
-    "mean": lambda **sizes: Seq2Seq(**sizes, summary="mean"),
-    "bahdanau": lambda **sizes: BahdanauSeq2Seq(**sizes),
-    "luong": lambda **sizes: LuongSeq2Seq(**sizes, score="general"),
-    "luong-dot": lambda **sizes: LuongSeq2Seq(**sizes, score="dot"),
-    "luong-general": lambda **sizes: LuongSeq2Seq(**sizes, score="general"),
-    "luong-concat": lambda **sizes: LuongSeq2Seq(**sizes, score="concat"),
+    "none": Seq2Seq,
+    "mean": partial(Seq2Seq, summary="mean"),
+    "bahdanau": BahdanauSeq2Seq,
+    "luong": LUONG["luong-general"],
+    **LUONG,
 }
 
 
@@ -22,7 +25,7 @@ def check_translator(settings):
         raise ValueError(f"unknown attention {settings.attention!r}; there are: {', '.join(ATTENTIONS)}")
     if settings.model == "transformer" and settings.attention != "none":
         raise ValueError(
-            f"the attention {settings.attention} is of a recurrent model ({', '.join(MODELS[1:])}): a transformer has "
+            f"the attention {settings.attention} is of a recurrent model ({', '.join(CELLS)}): a transformer has "
             "its own"
         )
 
