@@ -30,7 +30,7 @@ def layer_mix(p, h):
 def layer_mix_backward(dy, saved):
     """dh, g"""
     g, (scale, s, mean, h) = {}, saved["scale"]
-    g["scale"] = np.array([(dy * mean).sum()])  # y = γ Σ s h
-    ds = scale * np.array([(dy * layer).sum() for layer in h])
+    g["scale"] = (dy * mean).sum(keepdims=True).reshape(1)  # y = γ Σ s h
+    ds = scale * (dy * h).sum(tuple(range(1, h.ndim)))
     g["weight"] = softmax_backward(ds, saved["weight"])
     return np.multiply.outer(s, scale * dy), g

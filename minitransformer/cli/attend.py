@@ -16,7 +16,9 @@ LONGEST_ANSWER = 200
 def arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2 or LLaMA")
     parser.add_argument("text", metavar="TEXT", help="what the model reads")
-    parser.add_argument("--target", metavar="TEXT", help="what a Transformer is to write (default: what it answers)")
+    parser.add_argument(
+        "--target", metavar="TEXT", help="what a model that translates is to write (default: its answer)"
+    )
     parser.add_argument("--out", metavar="FILE", default=OUT, help=f"{', '.join(FORMATS)} (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     parser.add_argument("--layer", type=int, metavar="N", help="only this layer; the first is 1 (default: all)")
@@ -61,7 +63,8 @@ def read(model, p, tokenizer, text, target):
 
     if hasattr(model, "body"):
         raise ValueError(
-            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2, a LLaMA or a Transformer"
+            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2, a LLaMA or a model that "
+            "translates"
         )
     if not hasattr(model, "encode"):
         ids = encoded(tokenizer, text, "the text")

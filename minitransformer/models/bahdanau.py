@@ -6,7 +6,8 @@
     logits  = head tanh(W_o [y, z, target[ids]])
 
 The context goes into the cell's input, so a step must wait for what the one before has seen: blocks/attentive.py. The
-paper has GRUs, one layer in each direction, and a maxout of pairs where this file has the tanh of `logits`.
+paper has GRUs, one layer in each direction. Its readout (A.2.2) is a maxout of pairs where this file has the tanh of
+`logits`, and is told h_{t-1}, the state before the step, where this file has y_t = h_t, the state after it.
 """
 
 from dataclasses import dataclass

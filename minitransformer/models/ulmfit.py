@@ -90,8 +90,8 @@ class ULMFiT:
         dh, g["norm"] = layer_norm_backward(dh, saved["norm"])
         dh, g["hidden"] = linear_backward(dh, saved["hidden"])
         dlast, dhighest, dmean = np.split(dropout_backward(dh, saved["pooled"]), 3, -1)
-        dh = masked_max_backward(np.ascontiguousarray(dhighest), saved["max"])
-        dh = dh + masked_mean_backward(np.ascontiguousarray(dmean), saved["mean"])
+        dh = masked_max_backward(dhighest, saved["max"])
+        dh = dh + masked_mean_backward(dmean, saved["mean"])
         *_, g["body"] = self.body.hidden_backward(dh, *self.felt_at_the_end(dlast), saved["body"])
         return g
 

@@ -9,7 +9,6 @@ keys are the bytes of what is to be replaced. A unit has its own byte in the low
 its own place xor its offset; the child of byte b is at that xor b. Bit 8 says that a text ends here: its value is in
 the child of byte 0. Of the other bits of a unit,
 
-
     bit 31          it is a value, the other bits of which are the number
     bits 10 to 30   the offset, times 256 where bit 9 is set
 

@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from experiments import addition, copy_task, loading_memory, pretraining, sentences
+from experiments import addition, copy_task, dates_bahdanau, loading_memory, pretraining, sentences
 from experiments.results import SEEDS, read
+from minitransformer.cli.story import as_json as as_lines
 from minitransformer.models import GPT2
 from minitransformer.pretrained import load_pretrained
 from minitransformer.training.loop import Training
+from minitransformer.training.tasks import translation
 from minitransformer.trees import leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -210,3 +212,32 @@ def test_the_picture_is_of_the_model(rng):
     weights = np.array(found["weights"])
     assert found["symbols"] == symbols.tolist() and weights.shape == (2, 2, 9, 10)
     assert np.abs(weights.sum(-1) - 1000).max() <= 5 and weights.std() > 0
+
+
+class FewDates(translation.DateCorpus):
+    """With few that are held out, so that an evaluation is short."""
+
+    def __init__(self):
+        super().__init__()
+        self.held_out = {name: pairs[:5] for name, pairs in self.held_out.items()}
+
+
+def test_where_a_decoder_looks_is_of_this_code(tmp_path, monkeypatch):
+    """A short run of a small model writes what results/ holds, field by field; the long one has these settings."""
+    monkeypatch.setattr(translation, "DateCorpus", FewDates)
+    found, settings = read("dates_bahdanau"), dates_bahdanau.SETTINGS
+    assert {"text": (), **found["settings"]} == asdict(settings)
+    short = replace(settings, width=8, batch=8, steps=2, evaluate_every=1)
+    made = json.loads(as_lines(dates_bahdanau.learn(tmp_path / "run", short, threads=1)))
+    again = json.loads(as_lines(dates_bahdanau.learn(tmp_path / "run", short, threads=1)))  # where it had ended
+    assert made == again
+    for name in found:
+        assert type(made[name]) is type(found[name])
+    assert list(made) == list(found) and list(made["settings"]) == list(found["settings"])
+    assert [list(record) for record in made["records"]] == [list(record) for record in found["records"]]
+    looks, kept = made["cross_attention"], found["cross_attention"]
+    assert list(looks) == list(kept) and looks["source"] == kept["source"]
+    for part in (looks, kept):
+        weights = np.array(part["weights"])
+        assert weights.shape == (len(part["target"]), len(part["source"]))
+        assert np.abs(weights.sum(1) - 1000).max() <= len(part["source"]) / 2  # thousandths, rounded
