@@ -40,7 +40,7 @@ def main(argv=None):
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = import_module(f".{name.replace('-', '_')}", __package__)
+        module = module_of(name)
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__.strip().split("\n\n")[0])
         module.arguments(command)
         if hasattr(module, "BACKEND"):
@@ -78,18 +78,23 @@ def main(argv=None):
         print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
         return 1
     except Exception as error:  # a driver's, in the words of whichever library met it
-        meaning = explain(f"{type(error).__name__}: {error}") if foreign(error) else None
+        meaning, _ = explain(f"{type(error).__name__}: {error}") if foreign(error) else (None, None)
         if args.traceback or meaning is None:
             raise
         print(f"minitransformer {args.command}: {meaning} ({DOCTOR})", file=sys.stderr)
         return 1
 
 
+def module_of(command):
+    return import_module(f".{command.replace('-', '_')}", __package__)
+
+
 def choose_backend(name, on_device):
     from ..convention import known_backend, use_backend
 
     if known_backend(name) == "cuda" and not on_device:
-        raise ValueError("this command does not compute on a device yet: --backend cuda is for train and generate")
+        able = [command for command in COMMANDS if hasattr(module_of(command), "ON_DEVICE")]
+        raise ValueError(f"this command does not compute on a device yet: --backend cuda is for {' and '.join(able)}")
     use_backend(name)
     if name == "cpu":
         from ..kernels.cpu import announce_compilation
@@ -124,7 +129,7 @@ def describe(error):
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
-        return f"not enough memory: {explain(error) if foreign(error) else error}"
+        return f"not enough memory: {explain(error)[0] if foreign(error) else error}"
     if isinstance(error, UnicodeEncodeError):
         return f"character {error.start + 1} of {error.object[:20]!r} is not valid text: {error.reason}"
     return str(error)

@@ -69,7 +69,7 @@ def driver_finding(driver):
         found = "none: kernels and training run on the processor"
         return Finding("CUDA driver", "absent", found, "for an NVIDIA GPU, install NVIDIA's driver for it")
     if error := driver.get("error"):
-        return Finding("CUDA driver", "wrong", f"{shown(version)}, but {error}", explain(error))
+        return Finding("CUDA driver", "wrong", f"{shown(version)}, but {error}", explain(error)[0])
     if version < LEAST_DRIVER:
         found = f"for CUDA {shown(version)}, older than {shown(LEAST_DRIVER)}"
         return Finding("CUDA driver", "wrong", found, f"install a driver for CUDA {shown(LEAST_DRIVER)} or newer")
@@ -89,7 +89,7 @@ def device_findings(driver):
         if capability < LEAST_CAPABILITY:
             text += f"; older than sm_{LEAST_CAPABILITY[0]}{LEAST_CAPABILITY[1]}, the oldest that kernels are made for"
         found.append(Finding(f"CUDA device {i}", "good" if capability >= LEAST_CAPABILITY else "wrong", text))
-    nothing = Finding("CUDA device", "absent", "none, though there is a driver", explain("CUDA_ERROR_NO_DEVICE"))
+    nothing = Finding("CUDA device", "absent", "none, though there is a driver", explain("CUDA_ERROR_NO_DEVICE")[0])
     return found or [nothing]
 
 
@@ -116,7 +116,7 @@ def cupy_finding(driver, cupy):
         return Finding("CuPy", "absent", "not installed: it holds the arrays of the backend cuda", advice(driver))
     if error := cupy.get("error"):
         if driver.get("devices"):
-            return Finding("CuPy", "wrong", error, explain(error) or advice(driver))
+            return Finding("CuPy", "wrong", error, explain(error)[0] or advice(driver))
         return Finding("CuPy", "note", "installed, but there is no device for its arrays")
     if cupy["product"] != 12:
         return Finding("CuPy", "wrong", f"{cupy['version']} multiplies matrices wrong", advice(driver))
@@ -128,7 +128,7 @@ def kernel_finding(driver, toolkit, kernel):
     what = "a kernel of one line"
     if error := kernel.get("error"):
         hint = advice(driver) if "UNSUPPORTED_PTX" in error or "PTX was compiled" in error else None
-        text = explain(error)
+        text, _ = explain(error)
         return Finding(what, "wrong", error, f"{text}: {hint}" if text and hint else text or hint)
     if kernel.get("result") != 42:
         return Finding(what, "wrong", f"gave {kernel.get('result')} instead of 42")

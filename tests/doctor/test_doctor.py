@@ -229,10 +229,10 @@ def test_the_probe_itself_tells_every_fact():
 
 
 def test_every_meaning_is_found_by_each_of_its_signs():
-    for signs, meaning in MEANINGS:
+    for signs, meaning, kind in MEANINGS:
         for sign in signs:
-            assert explain(f"CudaAPIError: {sign} (while loading)") == meaning, sign
-    assert explain("a shape that does not fit") is None
+            assert explain(f"CudaAPIError: {sign} (while loading)") == (meaning, kind), sign
+    assert explain("a shape that does not fit") == (None, None)
 
 
 def test_every_optional_library_is_brought_by_its_extra():

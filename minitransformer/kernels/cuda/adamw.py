@@ -5,7 +5,7 @@ As array operations it would be a dozen passes, each with a launch and an array 
 
 from ... import ops
 from .arrays import check_place, empty, flat
-from .device import cuda, elements, kernel, launch
+from .device import THREADS, cuda, elements, kernel, launch
 from .functions import sqrt
 
 
@@ -20,7 +20,7 @@ def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, fact
     settings = (factor, beta1, 1 - beta1, beta2, 1 - beta2, learning_rate / unbias1, 1 / unbias2, eps)
     settings = map(w.dtype.type, (*settings, learning_rate * weight_decay))
     arrays = (flat(part) for part in (straight[0], g, *straight[1:]))
-    launch(update, elements(w.size), *arrays, *settings)
+    launch(update, elements(w.size), THREADS, *arrays, *settings)
     for part, made in zip(new, straight, strict=True):
         if part is not made:
             part[...] = made

@@ -43,23 +43,27 @@ def over(tree, place):
 
 
 def check_place(**arrays):
-    """TypeError, which names it, for a floating array that does not lie on the device."""
-    kind = library().ndarray
+    """TypeError, which names it, for an array that does not lie on the device."""
     for name, array in arrays.items():
-        if array is not None and not isinstance(array, (kind, np.generic)):  # a number goes along with a launch
+        if array is not None and not on_device(array):
             raise TypeError(
-                f"{name} is a {type(array).__module__}.{type(array).__name__} in the host's memory, but the backend "
-                "cuda computes on the device: minitransformer.placing.to_device brings a tree of arrays there"
+                f"{name} is a {type(array).__module__}.{type(array).__name__}, not an array of CuPy's on the device, "
+                "where kernels for CUDA compute: minitransformer.placing.to_device brings a tree of arrays there"
             )
+
+
+def on_device(array):
+    """Whether kernels can read it, and NumPy's functions take it and leave it there; a number goes with a launch."""
+    if isinstance(array, np.generic) or (SIMULATED and isinstance(array, np.ndarray)):
+        return True
+    return hasattr(array, "__cuda_array_interface__") and hasattr(array, "__array_function__")
 
 
 def empty(shape, like, dtype=None):
     """A fresh array beside `like`, contiguous, with nothing in it; in the simulator, with NaN in it."""
     made = np.empty_like(like, dtype=dtype, shape=shape, order="C")
     if SIMULATED:
-        from .simulated import poisoned
-
-        return poisoned(made)
+        made.reshape(-1).view(np.uint8)[...] = 0xFF  # where there is no NaN: a number that no kernel writes
     return made
 
 

@@ -1,20 +1,21 @@
 """Attention on the device: by the best rung of the ladder (attention/) that can, else by the formula itself.
 
-The ladder is made for float32 and for heads of some widths, and knows neither a bias on the scores nor dropout of the
-weights. What it cannot do is done as the reference does it, with CuPy's matrix products: then there are scores and
-weights of T × S for every head, in memory.
+The ladder is asked for float32 alone, and so without its tensor cores; it is made for heads of some widths, and knows
+neither a bias on the scores nor dropout of the weights. What it cannot do is done as the reference does it, with CuPy's
+matrix products: then there are scores and weights of T × S for every head, in memory.
 """
 
 import numpy as np
 
 from ... import ops
-from ...ops.attention import check_groups, repeat_heads
+from ...ops.attention import check_groups, may_attend, repeat_heads
 from ...ops.dropout import check_rate, keep
+from ...ops.softmax import stable_softmax
 from .arrays import check_place, to_device
 from .attention.rungs import RUNGS, that_can
 from .dropout import draw_kept
 
-FORMULA, FORMULA_BACKWARD = ops.attention.implementations["reference"]
+_, FORMULA_BACKWARD = ops.attention.implementations["reference"]
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
@@ -23,16 +24,12 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     check_place(q=q, k=k, v=v, bias=bias)
     mask = None if mask is None else to_device(mask)
     drops = key is not None and dropout_rate > 0
-    if not drops and bias is None and (rung := best_rung(q, k)):
+    rung = None if drops or bias is not None else best_rung(q, k)
+    if rung is None:
+        y, saved = by_the_formula(q, k, v, bias, may_attend(q, k.shape[2], mask, causal), dropout_rate, key)
+    else:
         y, saved = rung.attention(q, k, v, mask=mask, causal=causal)
-        return y, (rung, saved)
-    y, saved = FORMULA(q, k, v, bias, mask=mask, causal=causal)
-    if drops:
-        *others, weights, scale, _, _ = saved
-        kept = draw_kept(weights.shape, dropout_rate, key, like=weights)
-        y = keep(weights, kept, dropout_rate) @ repeat_heads(v, q.shape[1])
-        saved = (*others, weights, scale, kept, dropout_rate)
-    return y, (None, saved)
+    return y, (rung, saved)
 
 
 def attention_backward(dy, saved):
@@ -40,6 +37,18 @@ def attention_backward(dy, saved):
     rung, saved = saved
     check_place(dy=dy)
     return FORMULA_BACKWARD(dy, saved) if rung is None else rung.attention_backward(dy, saved)
+
+
+def by_the_formula(q, k, v, bias, allowed, dropout_rate, key):
+    """What the reference does, whose backward follows; only what is dropped is drawn by a kernel."""
+    H, scale = q.shape[1], q.shape[3] ** -0.5
+    scores = q @ repeat_heads(k, H).swapaxes(-1, -2) * scale  # (B,H,T,S)
+    if bias is not None:
+        scores += bias
+    weights = stable_softmax(scores if allowed is None else np.where(allowed, scores, -np.inf))
+    kept = draw_kept(weights.shape, dropout_rate, key, like=weights)
+    y = keep(weights, kept, dropout_rate) @ repeat_heads(v, H)
+    return y, (q, k, v, bias, weights, scale, kept, dropout_rate)
 
 
 def best_rung(q, k):

@@ -18,7 +18,7 @@ def strips(N, D, like):
 
 def launch_strips(kernel, N, D, *args):
     """The kernel over every strip and every THREADS columns: blocks are (column tiles, strips), one after another."""
-    launch(kernel, -(-N // STRIP) * -(-D // THREADS), *args)
+    launch(kernel, -(-N // STRIP) * -(-D // THREADS), THREADS, *args)
 
 
 @inlined

@@ -24,8 +24,8 @@ def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     ids, counted, n = checked_targets(targets, logits.shape[-1], ignore_index)
     ids, counted = (to_device(part.ravel()) for part in (ids.astype(np.int64), counted))
     z, real = rows(logits), logits.dtype.type
-    statistics = empty((len(z), 3), logits)
-    launch(forward, len(z), z, ids, counted, real(label_smoothing), statistics)
+    statistics = empty((len(z), THREADS, 3), logits)
+    launch(forward, len(z), THREADS, z, ids, counted, real(label_smoothing), statistics)
     total = statistics[:, 2].sum(dtype=np.float64)  # one number for many rows
     return real(float(total) / n), (logits, ids, counted, n, label_smoothing, statistics)
 
@@ -34,7 +34,8 @@ def cross_entropy_backward(dloss, saved):
     logits, ids, counted, n, label_smoothing, statistics = saved
     dlogits, z, real = empty(logits.shape, logits), rows(logits), logits.dtype.type
     share, uniform = real(float(dloss) / n), real(label_smoothing / max(z.shape[1], 1))
-    launch(backward, len(z), z, ids, counted, real(1 - label_smoothing), uniform, share, statistics, rows(dlogits))
+    factors = real(1 - label_smoothing), uniform, share
+    launch(backward, len(z), THREADS, z, ids, counted, *factors, statistics, rows(dlogits))
     return dlogits
 
 

@@ -2,7 +2,8 @@
 
 A launch is a grid of blocks of threads. The threads of a block run on one multiprocessor: they share its memory and can
 wait for each other. 32 of them, a warp, run in step and can read each other's registers. Blocks know nothing of each
-other and come in any order. Every kernel of this folder has blocks of THREADS threads, and one of two shapes:
+other and come in any order. Every kernel of this folder (attention has shapes of its own) has blocks of THREADS
+threads, and one of two shapes:
 
     elements    so many blocks that the device is full; a thread does elements i, i + THREADS · blocks, ...
     rows        a block to each row, whose threads share its elements among them
@@ -17,9 +18,10 @@ on the device. Blocks and warps are tiny then, so that tiny arrays cross all the
 
 from contextlib import contextmanager
 
+import numpy as np
 from numba.cuda import config
 
-from ..cuda_errors import DOCTOR, explain
+from ..cuda_errors import DOCTOR, DeviceError, explain
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -41,21 +43,21 @@ kernel = cuda.jit
 inlined = cuda.jit(device=True, inline="always")  # a function of kernels, which becomes a part of each that calls it
 
 
-class DeviceError(OSError):
-    """The device, or the driver, would not; the message says what to do."""
-
-
-def launch(kernel, blocks, *args):
-    """Run a kernel on so many blocks; where there are none there is nothing to do. It may still run on return.
+def launch(kernel, grid, block, *args):
+    """Run a kernel on a grid of blocks of threads; on none where there is nothing to do. It may still run on return.
 
     DeviceError for what the driver refuses, MemoryError where the device's memory is full.
     """
-    if blocks == 0:
+    if not np.all(grid):
         return
     if SIMULATED:
         args = [cuda.as_device_array(arg) for arg in args]
     with in_words():
-        kernel[blocks, THREADS](*args)
+        start(kernel, grid, block, args)
+
+
+def start(kernel, grid, block, args):
+    kernel[grid, block](*args)
 
 
 def elements(n):
@@ -71,10 +73,9 @@ def in_words():
     except (TypeError, ValueError, DeviceError):
         raise
     except Exception as error:
-        meaning = explain(f"{type(error).__name__}: {error}")
+        meaning, kind = explain(f"{type(error).__name__}: {error}")
         if meaning is None:
             raise
-        kind = MemoryError if "memory is full" in meaning else DeviceError
         raise kind(f"{meaning} ({type(error).__name__}; {DOCTOR})") from error
 
 
@@ -84,7 +85,7 @@ def check_device():
         return
     if not cuda.is_available():
         error = getattr(cuda, "cuda_error", lambda: None)() or "Numba finds no toolkit to compile kernels with"
-        reason = explain(str(error)) or " ".join(str(error).split())
+        reason = explain(error)[0] or " ".join(str(error).split())
         raise DeviceError(f"the backend cuda cannot be used here: {reason} ({DOCTOR})")
     try:
         import cupy
@@ -93,7 +94,7 @@ def check_device():
         raise ImportError(f"{message} ({DOCTOR})") from None
     with in_words():
         found = cupy.zeros(1, cupy.float32)
-        launch(say_so, 1, found)
+        launch(say_so, 1, THREADS, found)
         answer = float(found[0])
     if answer != 42:
         raise DeviceError(f"a kernel of one line gave {answer} instead of 42 ({DOCTOR})")

@@ -14,7 +14,7 @@ from ... import ops
 from ...ops.dropout import check_rate, limit_of
 from ...philox import identity
 from .arrays import check_place, empty, flat
-from .device import cuda, elements, kernel, launch
+from .device import THREADS, cuda, elements, kernel, launch
 from .philox import four_numbers
 
 
@@ -24,9 +24,8 @@ def dropout(x, *, rate, key=None):
     if key is None or rate == 0:
         return x, (None, rate)
     y, kept = empty(x.shape, x), empty(x.shape, x, np.bool_)
-    words = identity(key).astype(np.uint64)
-    share, limit = x.dtype.type(1 - rate), np.uint64(limit_of(rate))
-    launch(draw_and_drop, elements(-(-x.size // 4)), flat(x), *words, limit, share, flat(y), flat(kept))
+    share, blocks = x.dtype.type(1 - rate), elements(-(-x.size // 4))
+    launch(draw_and_drop, blocks, THREADS, flat(x), *key_and_limit(key, rate), share, flat(y), flat(kept))
     return y, (kept, rate)
 
 
@@ -36,15 +35,21 @@ def dropout_backward(dy, saved):
     if kept is None:
         return dy
     dx = empty(dy.shape, dy)
-    launch(drop, elements(dy.size), flat(dy), flat(kept), dy.dtype.type(1 - rate), flat(dx))
+    launch(drop, elements(dy.size), THREADS, flat(dy), flat(kept), dy.dtype.type(1 - rate), flat(dx))
     return dx
 
 
 def draw_kept(shape, rate, key, like):
     """True where an element is kept, drawn beside `like`; None (all of them) without a key or a rate."""
-    ones = empty(shape, like)
-    ones.fill(1)
-    return dropout(ones, rate=rate, key=key)[1][0]
+    if key is None or rate == 0:
+        return None
+    kept = empty(shape, like, np.bool_)
+    launch(draw, elements(-(-kept.size // 4)), THREADS, *key_and_limit(key, rate), flat(kept))
+    return kept
+
+
+def key_and_limit(key, rate):
+    return *identity(key).astype(np.uint64), np.uint64(limit_of(rate))
 
 
 @kernel
@@ -58,6 +63,15 @@ def draw_and_drop(x, k0, k1, k2, k3, limit, share, y, kept):
                 keep = numbers[j] >= limit
                 kept[i] = keep
                 y[i] = x[i] / share if keep else real(0)
+
+
+@kernel
+def draw(k0, k1, k2, k3, limit, kept):
+    for counter in range(cuda.grid(1), (kept.size + 3) // 4, cuda.gridsize(1)):
+        numbers = four_numbers(counter, k0, k1, k2, k3)
+        for j in range(4):
+            if 4 * counter + j < kept.size:
+                kept[4 * counter + j] = numbers[j] >= limit
 
 
 @kernel

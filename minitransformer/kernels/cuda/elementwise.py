@@ -5,7 +5,7 @@ neighbouring threads, and any n is as good as another.
 """
 
 from .arrays import check_place, empty, flat
-from .device import cuda, elements, kernel, launch
+from .device import THREADS, cuda, elements, kernel, launch
 
 
 def elementwise(value, slope):
@@ -30,14 +30,14 @@ def elementwise(value, slope):
     def activation(x):
         check_place(x=x)
         y = empty(x.shape, x)
-        launch(forward, elements(x.size), flat(x), flat(y))
+        launch(forward, elements(x.size), THREADS, flat(x), flat(y))
         return y, (x,)
 
     def activation_backward(dy, saved):
         (x,) = saved
         check_place(dy=dy)
         dx = empty(x.shape, x)
-        launch(backward, elements(x.size), flat(dy), flat(x), flat(dx))
+        launch(backward, elements(x.size), THREADS, flat(dy), flat(x), flat(dx))
         return dx
 
     activation.kernels = {"forward": (forward, "xx"), "backward": (backward, "xxx")}

@@ -52,7 +52,7 @@ def summed_by_id(dy, ids, weight):
     """dW (V, D) of dy (N, D), whose rows belong to ids (N)"""
     dweight = np.zeros_like(weight, order="C")
     order = np.argsort(ids, kind="stable")
-    launch(sum_runs, len(ids), dy, order.astype(np.int64), ids[order].astype(np.int64), dweight)
+    launch(sum_runs, len(ids), THREADS, dy, order.astype(np.int64), ids[order].astype(np.int64), dweight)
     return dweight
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ... import ops
 from ...trees import leaves
 from .arrays import check_place, empty, flat
-from .device import WARPS, cuda, elements, kernel, launch
+from .device import THREADS, WARPS, cuda, elements, kernel, launch
 from .reduce import block_sum
 
 
@@ -21,7 +21,7 @@ def global_norm(g):
         parts, blocks = [flat(leaf) for leaf in named.values()], [elements(leaf.size) for leaf in named.values()]
         sums, begin = empty(sum(blocks), parts[0]), 0
         for part, n in zip(parts, blocks, strict=True):
-            launch(sum_of_squares, n, part, begin, sums)
+            launch(sum_of_squares, n, THREADS, part, begin, sums)
             begin += n
         total += float(sums.sum(dtype=np.float64))
     return math.sqrt(total)

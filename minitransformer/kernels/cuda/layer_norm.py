@@ -21,8 +21,8 @@ from .reduce import block_sum
 def layer_norm(p, x, *, eps=1e-5):
     check_place(x=x, **p)
     y, x_rows = empty(x.shape, x), rows(x)
-    statistics = empty((len(x_rows), 3), x)
-    launch(forward, len(x_rows), x_rows, p["weight"], p["bias"], x.dtype.type(eps), rows(y), statistics)
+    statistics = empty((len(x_rows), THREADS, 3), x)
+    launch(forward, len(x_rows), THREADS, x_rows, p["weight"], p["bias"], x.dtype.type(eps), rows(y), statistics)
     return y, (x, p["weight"], statistics)
 
 
@@ -30,7 +30,7 @@ def layer_norm_backward(dy, saved):
     x, weight, statistics = saved
     check_place(dy=dy)
     dx, dy_rows, x_rows = empty(x.shape, x), rows(dy), rows(x)
-    launch(backward, len(x_rows), dy_rows, x_rows, weight, statistics, rows(dx))
+    launch(backward, len(x_rows), THREADS, dy_rows, x_rows, weight, statistics, rows(dx))
     N, D = x_rows.shape
     dweight, dbias = strips(N, D, x), strips(N, D, x)
     launch_strips(of_parameters, N, D, dy_rows, x_rows, statistics, dweight, dbias)

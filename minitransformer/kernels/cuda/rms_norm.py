@@ -17,8 +17,8 @@ from .reduce import block_sum
 def rms_norm(p, x, *, eps=1e-6):
     check_place(x=x, **p)
     y, x_rows = empty(x.shape, x), rows(x)
-    rstd = empty(len(x_rows), x)
-    launch(forward, len(x_rows), x_rows, p["weight"], x.dtype.type(eps), rows(y), rstd)
+    rstd = empty(len(x_rows), THREADS, x)
+    launch(forward, len(x_rows), THREADS, x_rows, p["weight"], x.dtype.type(eps), rows(y), rstd)
     return y, (x, p["weight"], rstd)
 
 
@@ -26,7 +26,7 @@ def rms_norm_backward(dy, saved):
     x, weight, rstd = saved
     check_place(dy=dy)
     dx, dy_rows, x_rows = empty(x.shape, x), rows(dy), rows(x)
-    launch(backward, len(x_rows), dy_rows, x_rows, weight, rstd, rows(dx))
+    launch(backward, len(x_rows), THREADS, dy_rows, x_rows, weight, rstd, rows(dx))
     N, D = x_rows.shape
     dweight = strips(N, D, x)
     launch_strips(of_weight, N, D, dy_rows, x_rows, rstd, dweight)

@@ -12,6 +12,7 @@ import minitransformer
 from minitransformer.cli import main
 from minitransformer.convention import current_backend, use_backend
 from minitransformer.kernels.cuda import arrays, backend, device
+from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.ops import gelu, layer_norm, silu
 from minitransformer.placing import device_threads, to_device, to_host
 
@@ -47,9 +48,14 @@ def test_the_command_line_says_it_in_one_line(command, no_driver, capsys):
     assert "there is no CUDA driver: install" in err and err.count("\n") == 1 and "Traceback" not in err
 
 
-def test_a_command_that_is_not_made_for_a_device_says_so(no_driver, capsys):
+def test_a_command_that_is_not_made_for_a_device_names_those_that_are(no_driver, monkeypatch, capsys):
     assert main(["embed", "x", "text", "--backend", "cuda"]) == 1
-    assert "--backend cuda is for train and generate" in capsys.readouterr().err
+    assert "--backend cuda is for train and generate\n" in capsys.readouterr().err
+    from minitransformer.cli import translate
+
+    monkeypatch.setattr(translate, "ON_DEVICE", True, raising=False)
+    assert main(["embed", "x", "text", "--backend", "cuda"]) == 1
+    assert "--backend cuda is for train and generate and translate\n" in capsys.readouterr().err
 
 
 def test_without_a_toolkit_it_says_so(monkeypatch):
@@ -82,7 +88,7 @@ def test_what_a_driver_says_at_a_launch_becomes_words(message, kind, said):
             raise CudaAPIError(message)
 
     with pytest.raises(kind, match=said) as raised:
-        device.launch(Kernel(), 1, np.ones(3))
+        device.launch(Kernel(), 1, 32, np.ones(3))
     assert "doctor" in str(raised.value) and isinstance(raised.value.__cause__, CudaAPIError)
 
 
@@ -92,8 +98,21 @@ def test_a_mistake_of_ours_stays_what_it_is():
             raise IndexError("tuple index out of range")
 
     with pytest.raises(IndexError, match="tuple index"):
-        device.launch(Kernel(), 1)
-    device.launch(Kernel(), 0)  # no blocks: nothing is launched
+        device.launch(Kernel(), (2, 3), (4, 8))
+    for none in (0, (0, 3), (2, 0)):
+        device.launch(Kernel(), none, 32)  # no blocks: nothing is launched
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_memory_that_is_full_on_any_rung(name, monkeypatch):
+    def start(*_):
+        raise CudaAPIError("[2] Call to cuLaunchKernel results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(device, "start", start)
+    monkeypatch.setattr(arrays, "on_device", lambda array: True)
+    x = np.zeros((1, 1, 2, 32), np.float32 if RUNGS[name].precision == "float32" else np.uint16)
+    with pytest.raises(MemoryError, match="smaller --batch.*doctor"):
+        RUNGS[name].attention(x, x, x)
 
 
 def test_memory_that_is_full_while_arrays_come_over(monkeypatch):
@@ -128,13 +147,26 @@ def test_a_driver_error_anywhere_ends_a_command_in_one_line(monkeypatch, capsys)
         main(["--traceback", "gradcheck"])
 
 
-def test_an_array_in_the_wrong_place_is_named(monkeypatch):
-    class Library:
-        ndarray = tuple  # nothing of NumPy's is one of them
+class There:
+    """An array on a device, as far as the door looks: kernels can read it, and NumPy's functions leave it there."""
 
-    monkeypatch.setattr(arrays, "library", lambda: Library)
-    with pytest.raises(TypeError, match="weight is a numpy.ndarray in the host's memory.*placing.to_device"):
-        layer_norm.implementations["cuda"][0]({"weight": np.ones(3), "bias": np.ones(3)}, (1, 2))
+    __cuda_array_interface__ = {}
+
+    def __array_function__(self, *_):
+        return NotImplemented
+
+
+class OfAnother:
+    """One that NumPy's functions would bring to the host."""
+
+    __cuda_array_interface__ = {}
+
+
+def test_an_array_in_the_wrong_place_is_named():
+    with pytest.raises(TypeError, match="weight is a numpy.ndarray, not an array of CuPy's.*placing.to_device"):
+        layer_norm.implementations["cuda"][0]({"weight": np.ones(3), "bias": np.ones(3)}, There())
+    with pytest.raises(TypeError, match="x is a .*OfAnother, not"):
+        layer_norm.implementations["cuda"][0]({"weight": There(), "bias": There()}, OfAnother())
     with pytest.raises(TypeError, match="x is a numpy.ndarray"):
         gelu.implementations["cuda"][0](np.ones(3))
 

@@ -39,6 +39,7 @@ def signatures(real):
         "cross_entropy forward": (cross_entropy.forward, (table, ids, flags, real, table)),
         "cross_entropy backward": (cross_entropy.backward, (table, ids, flags, real, real, real, table, table)),
         "dropout forward": (dropout.draw_and_drop, (row, *[word] * 5, real, row, flags)),
+        "dropout of weights": (dropout.draw, (*[word] * 5, flags)),
         "dropout backward": (dropout.drop, (row, flags, real, row)),
         "embedding backward": (embedding.sum_runs, (table, ids, ids, table)),
         "embedding, atomic": (embedding.scatter_add_atomic, (table, ids, table)),
@@ -80,7 +81,7 @@ def test_every_kernel_stands_in_the_table():
         for name, thing in vars(module).items():
             if isinstance(thing, kind) and name not in inlined:
                 assert id(thing) in there, f"{module.__name__}.{name}"
-    assert len(backend.KERNELS) == 11 and len(there) == 21 and ops.gelu.implementations["cuda"]
+    assert len(backend.KERNELS) == 11 and len(there) == 22 and ops.gelu.implementations["cuda"]
 
 
 @pytest.mark.parametrize("architecture", offline.ARCHITECTURES)

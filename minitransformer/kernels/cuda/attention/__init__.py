@@ -11,7 +11,7 @@ Every file begins with what changed against the rung below and why that is faste
     y, saved = RUNGS["flash"].attention(q, k, v, mask=mask, causal=True)
     dq, dk, dv, _ = RUNGS["flash"].attention_backward(dy, saved)
 
-over arrays on the device: CuPy's, Numba's, and NumPy's own in the simulator. Importing this imports no compiler.
+over arrays on the device: CuPy's, and NumPy's own in the simulator. Importing this imports no compiler.
 """
 
 from .rungs import RUNGS, Rung

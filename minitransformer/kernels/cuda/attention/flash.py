@@ -28,9 +28,10 @@ from functools import cache
 
 from numba import cuda, float32
 
-from . import arrays
+from ..arrays import empty
+from ..device import launch
 from .masks import NOTHING, sees, visible
-from .problem import blocks, launch, problem, upstream
+from .problem import blocks, problem, upstream
 from .tiles import COLUMNS, TILE, add_atomically, dot, load_rows, rows_of_tile
 
 ROWS = 32  # that a block owns: a warp has one row to a lane
@@ -39,7 +40,7 @@ ROWS = 32  # that a block owns: a warp has one row to a lane
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("flash", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
-    y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q)
+    y, lse = empty(q.shape, q), empty(q.shape[:2], q)
     run(forward_kernel, given, q, *given.arguments, y, lse)
     return given.of_queries(y), (given, y, lse)
 
@@ -49,8 +50,8 @@ def attention_backward(dy, saved):
     given, y, lse = saved
     q, k, v = given[:3]
     dy = upstream(dy, given)
-    dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
-    delta = arrays.empty(lse.shape, lse)
+    dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
+    delta = empty(lse.shape, lse)
     run(query_kernel, given, q, dy, *given.arguments, y, lse, delta, dq)
     run(key_kernel, given, k, dy, *given.arguments, lse, delta, dq, dk, dv)
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
@@ -66,11 +67,8 @@ def run(make, given, owned, *args, **more):
 
 @cache
 def forward_kernel(K, causal, masked, rows, tile, columns):
-    parts, padded, wide = (
-        K // columns,
-        K + 1,
-        tile + 1,
-    )  # rows begin in different banks, so that a warp reads a column at once
+    # rows of shared memory are a number longer than they need be: they begin in different banks for a warp's column
+    parts, padded, wide = K // columns, K + 1, tile + 1
 
     @cuda.jit
     def flash_forward(q, k, v, mask, n_heads, y, lse, scale):

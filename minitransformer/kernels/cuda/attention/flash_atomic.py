@@ -14,10 +14,13 @@ The kernel is that of `flash` for the keys, with one line more at the end of a t
 
 from functools import cache
 
+import numpy as np
 from numba import cuda, float32
 
-from . import arrays, flash
-from .problem import blocks, launch, upstream
+from ..arrays import empty
+from ..device import launch
+from . import flash
+from .problem import blocks, upstream
 
 THREADS = 64
 
@@ -29,8 +32,8 @@ def attention_backward(dy, saved):
     given, y, lse = saved
     q, k, v = given[:3]
     dy = upstream(dy, given)
-    dq, dk, dv = arrays.zeros(q.shape, q), arrays.empty(k.shape, k), arrays.empty(v.shape, v)
-    delta = arrays.empty(lse.shape, lse)
+    dq, dk, dv = np.zeros_like(q), empty(k.shape, k), empty(v.shape, v)
+    delta = empty(lse.shape, lse)
     launch(delta_kernel(q.shape[2]), (blocks(q.shape[1], THREADS), q.shape[0]), THREADS, dy, y, delta)
     flash.run(flash.key_kernel, given, k, dy, *given.arguments, lse, delta, dq, dk, dv, atomically=True)
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None

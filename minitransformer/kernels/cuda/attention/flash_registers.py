@@ -29,9 +29,10 @@ from typing import NamedTuple
 
 from numba import cuda, float32
 
-from . import arrays
+from ..arrays import empty
+from ..device import launch
 from .masks import NOTHING, sees, visible
-from .problem import blocks, launch, problem, upstream
+from .problem import blocks, problem, upstream
 from .warp import load4, load_shared4, store_shared4
 
 LANES = 8  # that share a row
@@ -68,7 +69,7 @@ def cuts(K):
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("flash_registers", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
-    y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q)
+    y, lse = empty(q.shape, q), empty(q.shape[:2], q)
     run(forward_kernel, 0, given, q, *given.flat, y.reshape(-1), lse)
     return given.of_queries(y), (given, y, lse)
 
@@ -78,8 +79,8 @@ def attention_backward(dy, saved):
     given, y, lse = saved
     q, k, v = given[:3]
     dy = upstream(dy, given)
-    dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
-    delta = arrays.empty(lse.shape, lse)
+    dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
+    delta = empty(lse.shape, lse)
     run(query_kernel, 1, given, q, dy.reshape(-1), *given.flat, y.reshape(-1), lse, delta, dq.reshape(-1))
     run(key_kernel, 1, given, k, dy.reshape(-1), *given.flat, lse, delta, dk.reshape(-1), dv.reshape(-1))
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None

@@ -26,9 +26,10 @@ from functools import cache
 
 from numba import cuda, float32
 
-from . import arrays
+from ..arrays import empty
+from ..device import launch
 from .masks import NOTHING, may_attend, visible
-from .problem import blocks, launch, problem, upstream
+from .problem import blocks, problem, upstream
 
 THREADS = 64  # of a block; they share nothing, so any number would do
 
@@ -36,7 +37,7 @@ THREADS = 64  # of a block; they share nothing, so any number would do
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("naive", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
-    y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q)
+    y, lse = empty(q.shape, q), empty(q.shape[:2], q)
     grid = blocks(q.shape[1], THREADS), q.shape[0]
     launch(forward_kernel(*given.variant), grid, THREADS, *given.arguments, y, lse, given.scale)
     return given.of_queries(y), (given, y, lse)
@@ -47,8 +48,8 @@ def attention_backward(dy, saved):
     given, y, lse = saved
     q, k, v = given[:3]
     dy = upstream(dy, given)
-    dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
-    delta = arrays.empty(lse.shape, lse)
+    dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
+    delta = empty(lse.shape, lse)
     of_queries, of_keys = query_kernel(*given.variant), key_kernel(*given.variant)
     grid = blocks(q.shape[1], THREADS), q.shape[0]
     launch(of_queries, grid, THREADS, dy, *given.arguments, y, lse, delta, dq, given.scale)

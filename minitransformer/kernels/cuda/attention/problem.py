@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import arrays
+from ..arrays import check_place, contiguous, empty
 from .rungs import RUNGS, that_can
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.uint16)}
@@ -66,10 +66,9 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
         raise ValueError("attention: no rung on CUDA adds a bias; the backends 'reference' and 'cpu' do")
     if key is not None and dropout_rate > 0:
         raise ValueError("attention: no rung on CUDA drops weights; the backends 'reference' and 'cpu' do")
+    check_place(q=q, k=k, v=v, mask=mask)
     for label, array in {"q": q, "k": k, "v": v, "mask": mask}.items():
-        if array is not None:
-            arrays.check_place(label, array)
-            check_axes(label, array)
+        check_axes(label, array)
     check_precision(rung, {"q": q, "k": k, "v": v})
     check_shapes(q, k, v, mask)
     B, H, T, K = q.shape
@@ -79,16 +78,13 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
         raise ValueError(
             f"attention: the rung {name!r} is made for heads of width {offered}, not {K}; {instead(rung, K, False)}"
         )
-    q, k, v = (
-        arrays.in_order(label, x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-        for label, x in {"q": q, "k": k, "v": v}.items()
-    )
-    mask = arrays.empty((0, 0, 0, 0), q, np.bool_) if mask is None else arrays.in_order("mask", mask)
+    q, k, v = (contiguous(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
+    mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
     return Problem(q, k, v, mask, bool(causal), (B, H, G))
 
 
 def check_axes(label, array):
-    if len(array.shape) != 4:
+    if array is not None and len(array.shape) != 4:
         raise ValueError(f"attention: {label} has shape {array.shape}, expected four axes")
 
 
@@ -142,22 +138,12 @@ def refuse_backward(name, given):
 
 def upstream(dy, given):
     """dy in the order of the kernels (B·H, T, K); errors where it does not fit what was saved."""
-    arrays.check_place("dy", dy)
+    check_place(dy=dy)
     q, (B, H, _) = given.q, given.heads
     expected = B, H, *q.shape[1:]
     if dy.shape != expected or dy.dtype != q.dtype:
         raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {q.dtype} of {expected}")
-    return arrays.in_order("dy", dy).reshape(q.shape)
-
-
-def launch(kernel, grid, block, *args):
-    """Run a kernel on a grid of blocks; on none where there is nothing to do."""
-    if all(grid):
-        start(kernel, grid, block, args)
-
-
-def start(kernel, grid, block, args):
-    kernel[grid, block](*args)
+    return contiguous(dy).reshape(q.shape)
 
 
 def blocks(n, size):

@@ -31,9 +31,10 @@ from functools import cache
 import numpy as np
 from numba import cuda, float32, uint16, uint32
 
-from . import arrays
+from ..arrays import empty
+from ..device import launch
 from .masks import NOTHING, allows, row_of, visible
-from .problem import blocks, launch, problem, upstream
+from .problem import blocks, problem, upstream
 from .warp import (
     copy_async4,
     copy_async16,
@@ -63,7 +64,7 @@ def tile_of(K):
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tensor_cores", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
-    y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q, np.float32)
+    y, lse = empty(q.shape, q), empty(q.shape[:2], q, np.float32)
     run(forward_kernel, 0, given, q, *given.flat, in_words(y), lse)
     return given.of_queries(y), (given, y, lse)
 
@@ -73,8 +74,8 @@ def attention_backward(dy, saved):
     given, y, lse = saved
     q, k, v = given[:3]
     dy = upstream(dy, given)
-    dq, dk, dv = (arrays.empty(x.shape, x) for x in (q, k, v))
-    delta, lse2 = (arrays.empty(lse.shape, lse) for _ in range(2))
+    dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
+    delta, lse2 = (empty(lse.shape, lse) for _ in range(2))
     n_rows = q.shape[0] * q.shape[1]
     stats = lse2.reshape(-1), delta.reshape(-1)
     of_rows, grid = row_kernel(q.shape[2], WARPS), (blocks(n_rows, WARPS),)

@@ -28,9 +28,10 @@ from functools import cache
 
 from numba import cuda, float32
 
-from . import arrays
+from ..arrays import empty
+from ..device import launch
 from .masks import NOTHING, sees, visible
-from .problem import blocks, launch, problem, refuse_backward
+from .problem import blocks, problem, refuse_backward
 from .tiles import COLUMNS, TILE, dot, load_rows, rows_of_tile
 
 ROWS = 32  # queries of a block: a warp has one to a lane
@@ -39,7 +40,7 @@ ROWS = 32  # queries of a block: a warp has one to a lane
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tiled", q, k, v, bias, mask, causal, dropout_rate, key)
     q, (n, T, K) = given.q, given.q.shape
-    y, lse = arrays.empty(q.shape, q), arrays.empty(q.shape[:2], q)
+    y, lse = empty(q.shape, q), empty(q.shape[:2], q)
     columns = min(K, COLUMNS)
     kernel = forward_kernel(*given.variant, ROWS, rows_of_tile(K, TILE), columns)
     grid, block = (blocks(T, ROWS), n), (ROWS, K // columns)

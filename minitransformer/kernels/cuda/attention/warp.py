@@ -28,7 +28,7 @@ A and C have the same rows and columns in the same lanes. So what one product le
 the left factor of the next; and `ldmatrix` brings 16 × 16 numbers as A, or as the two B's that lie side by side.
 """
 
-from .arrays import SIMULATED
+from ..device import SIMULATED
 
 if SIMULATED:
     from . import twins as made

@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 import minitransformer.kernels.cuda.attention as package
 from minitransformer.files import write_atomically
-from minitransformer.kernels.cuda.attention import RUNGS, arrays
+from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.kernels.cuda.attention.offline import source_hash
+from minitransformer.kernels.cuda.device import SIMULATED
 
 from .cases import cases_of, hold, shrink
 
@@ -232,10 +233,10 @@ def mutant(bug):
     )
 
 
-def caught(bug):
-    """The case that notices the bug and what it says; None where none does"""
+def caught(bug, last=None):
+    """The case that notices the bug and what it says, or None; asked first is what noticed it last time."""
     rung = mutant(bug)
-    for case in reversed(cases_of(bug.rung)):  # the small ones first
+    for case in sorted(reversed(cases_of(bug.rung)), key=lambda case: str(case) != last):  # else the small ones first
         try:
             hold(rung, case)
         except Exception as error:
@@ -254,9 +255,10 @@ def one_of_each_kind():
 def main(names):
     bugs, begin, missed = [bug for bug in all_bugs() if not names or bug.rung in names], time.time(), 0
     known, rows = {row_key(row): row for row in read_table(names or list(RUNGS))}, []
+    last = {unplaced(row): row["caught"][0] for row in written()["rows"] if row["caught"]}
     for bug in tqdm(bugs, unit="bug"):
         row = {"kind": bug.kind, "rung": bug.rung, "where": bug.where, "new": bug.new}
-        row["caught"] = known[row_key(row)]["caught"] if row_key(row) in known else caught(bug)
+        row["caught"] = known[row_key(row)]["caught"] if row_key(row) in known else caught(bug, last.get(unplaced(row)))
         rows.append(row)
         if row["caught"] is None:
             missed += 1
@@ -271,9 +273,7 @@ def main(names):
 
 def read_table(names):
     """The rows of some rungs that still hold: caught by a case that is still what it was, in kernels that still are"""
-    if not RESULTS.exists():
-        return []
-    table = json.loads(RESULTS.read_text(encoding="utf-8"))
+    table = written()
     same = [name for name in names if table["source"].get(name) == source_hash(name)]
     cases = {name: {str(case) for case in cases_of(name)} for name in same}
     return [
@@ -281,11 +281,20 @@ def read_table(names):
     ]
 
 
+def written():
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"source": {}, "rows": []}
+
+
+def unplaced(row):
+    """A bug, wherever in its function it is"""
+    return row["kind"], row["rung"], row["where"].split(":")[0], row["new"]
+
+
 def row_key(row):
     return row["kind"], row["rung"], row["where"], row["new"]
 
 
 if __name__ == "__main__":
-    if not arrays.SIMULATED:
+    if not SIMULATED:
         sys.exit("bugs are tried in the simulator: set NUMBA_ENABLE_CUDASIM=1")
     sys.exit(main(sys.argv[1:]))

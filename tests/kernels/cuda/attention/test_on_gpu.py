@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from minitransformer.kernels.cuda.arrays import to_device, to_host
 from minitransformer.kernels.cuda.attention import RUNGS, flash_atomic
 from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 
@@ -28,16 +29,15 @@ RUNS = [
 
 def on_device(rung):
     """The rung, over arrays that are brought to the device and back"""
-    from numba import cuda
 
     def attention(q, k, v, mask=None, **settings):
-        mask = None if mask is None else cuda.to_device(mask)
-        y, saved = rung.attention(*map(cuda.to_device, (q, k, v)), mask=mask, **settings)
-        return y.copy_to_host(), (saved, saved[-1].copy_to_host())
+        mask = None if mask is None else to_device(mask)
+        y, saved = rung.attention(*to_device((q, k, v)), mask=mask, **settings)
+        return to_host(y), (saved, to_host(saved[-1]))
 
     def attention_backward(dy, saved):
-        *gradients, dbias = rung.attention_backward(cuda.to_device(dy), saved[0])
-        return *(array.copy_to_host() for array in gradients), dbias
+        *gradients, dbias = rung.attention_backward(to_device(dy), saved[0])
+        return *to_host(gradients), dbias
 
     return SimpleNamespace(
         precision=rung.precision, backward=rung.backward, attention=attention, attention_backward=attention_backward

@@ -13,6 +13,7 @@ import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kern
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
 from minitransformer.kernels.cuda import adamw, arrays, device, embedding
+from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
 from minitransformer.trees import leaves
 
@@ -189,6 +190,9 @@ def test_dropout_draws_the_bits_of_the_reference(n):
     with backend("reference"):
         expected = ops.dropout(np.ones(n, np.float32), rate=0.4, key=key)[1].values[0]
     assert np.array_equal(kept, expected) and kept.view(np.uint8).max() <= 1
+    alone = draw_kept((n,), 0.4, key, like=np.ones(1, np.float32))
+    assert np.array_equal(alone, expected) and alone.view(np.uint8).max() <= 1
+    assert draw_kept((n,), 0.4, None, like=alone) is None and draw_kept((n,), 0.0, key, like=alone) is None
 
 
 @pytest.mark.parametrize("i", [0, 3, 6])
@@ -197,6 +201,7 @@ def test_a_number_that_is_just_the_limit_is_kept(i):
     rate = int(philox.words(key, 7)[i]) / 2**32
     kept = ops.dropout(np.ones(7), rate=rate, key=key)[1].values[0]
     assert kept[i] and np.array_equal(kept, philox.words(key, 7) >= philox.words(key, 7)[i])
+    assert np.array_equal(draw_kept((7,), rate, key, like=kept), kept)
 
 
 def test_a_row_for_every_repetition(rng):
@@ -216,7 +221,7 @@ def test_atomic_additions_come_in_another_order_every_time(rng):
     for number in range(6):
         dweight = np.zeros((2, 3), np.float32)
         with seed(number):
-            device.launch(embedding.scatter_add_atomic, len(ids), dy, ids, dweight)
+            device.launch(embedding.scatter_add_atomic, len(ids), device.THREADS, dy, ids, dweight)
         np.testing.assert_allclose(dweight[0], dy.sum(0, dtype=np.float64), atol=1e-5)
         seen.add(dweight.tobytes())
     assert len(seen) > 1
@@ -340,8 +345,8 @@ def test_what_nobody_has_written_shows():
         x[device.cuda.threadIdx.x] = memory[device.cuda.threadIdx.x % 4]
 
     x = np.zeros(device.THREADS, np.float32)
-    device.launch(shared_to, 1, x)
+    device.launch(shared_to, 1, device.THREADS, x)
     assert np.isnan(x).all()
     x.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        device.launch(shared_to, 1, x)
+        device.launch(shared_to, 1, device.THREADS, x)

@@ -37,7 +37,7 @@ Q, K = np.zeros((2, 4, 5, 32), np.float32), np.zeros((2, 2, 7, 32), np.float32)
             "width 32, 64, 128, not 16; 'flash' .*can",
         ),
         ("flash", [x[..., :20] for x in (Q, K, K)], {}, ValueError, "not 20; 'naive' can"),
-        ("flash", ([], K, K), {}, TypeError, "q is a builtins.list, which is not on the GPU"),
+        ("flash", ([], K, K), {}, TypeError, "q is a builtins.list, not an array of CuPy's"),
     ],
 )
 def test_what_does_not_fit(name, given, settings, error, said):

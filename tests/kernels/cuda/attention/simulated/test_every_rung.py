@@ -6,7 +6,17 @@ import pytest
 from minitransformer.kernels.cuda.attention import RUNGS, flash, flash_atomic, simulator
 from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 from minitransformer.kernels.cuda.attention.rungs import Rung
-from tests.kernels.cuda.attention.cases import SMALL, Case, cases_of, hold, shrink
+from tests.kernels.cpu.agreement import FLOOR
+from tests.kernels.cuda.attention.cases import (
+    SMALL,
+    Case,
+    cases_of,
+    cost_of_lse,
+    hold,
+    in_float32,
+    of_float32,
+    shrink,
+)
 
 
 @pytest.fixture
@@ -42,6 +52,16 @@ AS_THEY_ARE = [  # every rung with the tiles that it has on a GPU, at its widths
 @pytest.mark.parametrize("name, case", [pytest.param(*each, id=f"{each[0]}-{each[1]}") for each in AS_THEY_ARE])
 def test_tiles_as_they_are(name, case):
     hold(RUNGS[name], case)
+
+
+def test_what_one_number_a_row_costs():
+    """Scores up to 64 without rounding: with lse right, dk could not be so far off as it is"""
+    case = Case(B=1, G=2, R=1, T=40, S=40, K=1, causal=False, whole=True, seed=3)
+    off, bounds = of_float32(RUNGS["naive"], case)
+    exact, _ = in_float32(case, True)
+    cost = np.max(cost_of_lse(case, exact)["dk"]) / np.max(abs(exact["dk"]))
+    assert bounds["dk"] - cost < off["dk"] <= bounds["dk"]
+    assert off["y"] < FLOOR
 
 
 @pytest.mark.parametrize("T, S", [(0, 5), (4, 0), (0, 0)])
