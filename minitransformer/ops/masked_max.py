@@ -16,9 +16,8 @@ from ..convention import backward_of, op
 def masked_max(x, *, mask):
     """y = max_t x_t        x (B, T, D)   mask (B, T) Boolean, True = counts   ->   y (B, D)"""
     at = np.where(mask[..., None], x, -np.inf).argmax(1)  # (B,D)
-    at = np.where(
-        np.take_along_axis(mask, at, 1), at, mask.argmax(1)[:, None]
-    )  # where all that counts is -∞, the first
+    counts = np.take_along_axis(mask, at, 1)  # (B,D)
+    at = np.where(counts, at, mask.argmax(1)[:, None])  # where all that counts is -∞, the first
     at, some = at[:, None], mask.any(1)[:, None]  # (B,1,D), (B,1)
     return np.where(some, np.take_along_axis(x, at, 1)[:, 0], 0), (at, some, x.shape)
 
