@@ -1,7 +1,7 @@
 """Machine code without a GPU: kernels compiled as for a device of some kind, and what came out of it.
 
 Numba makes PTX, NVIDIA's ptxas makes machine code of it and says what that takes, nvdisasm lists its instructions. All
-of it comes from PyPI and runs on any processor (the extra `cudacheck`).
+of it comes as packages and runs on any processor (the extra `cudacheck`).
 
     python -m minitransformer.kernels.cuda.attention.offline [NAME ...]
 
