@@ -11,12 +11,14 @@ bench/results/cuda/attention_offline.json.
 
 import ast
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tokenize
 from collections import Counter
 from contextlib import suppress
 from datetime import date
@@ -199,12 +201,21 @@ def source_hash(name):
     """Of the code of a rung, not of what is said about it: with another one, its rows are of other kernels."""
     digest = hashlib.sha256()
     for part in (name, *SHARED.get(name, ())):
-        tree = ast.parse((FOLDER / f"{part}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-                del node.body[0]
-        digest.update(ast.dump(tree).encode())
+        digest.update("\n".join(code_lines((FOLDER / f"{part}.py").read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()
+
+
+def code_lines(text):
+    """The lines of a source without comments and docstrings: the same for every version of Python."""
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = token.line[: token.start[1]]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            lines[docstring.lineno - 1 : docstring.end_lineno] = [""] * (docstring.end_lineno - docstring.lineno + 1)
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def main(names):
