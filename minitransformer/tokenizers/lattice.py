@@ -22,7 +22,6 @@ The forward-backward algorithm is the forward pass and its backward.
 import numpy as np
 
 NONE = -1  # no piece: the last row of a table with -∞ in it
-NOWHERE = -1e30  # in place of the -∞ of a node that no path reaches: no -∞ from -∞ is taken
 
 
 def edges(words, ids, longest):
@@ -46,10 +45,15 @@ def log_sum(scores, *, edges):
     for j in range(1, n + 1):
         m = min(j, longest)  # how long a piece may be that ends here
         paths = a[j - m : j][::-1] + table[edges[j - 1, :m]]  # (m, W)
-        most = np.maximum(paths.max(0), NOWHERE)
+        most = finite(paths.max(0))
         with np.errstate(divide="ignore"):
             a[j] = most + np.log(np.exp(paths - most).sum(0))
     return a[n], (a, table, edges)
+
+
+def finite(a):
+    """0 in place of the -∞ of a node that no path reaches: no -∞ is taken from -∞"""
+    return np.where(a == -np.inf, 0, a)
 
 
 def log_sum_backward(dz, saved):
@@ -62,7 +66,7 @@ def log_sum_backward(dz, saved):
         m = min(j, longest)
         pieces = edges[j - 1, :m]
         paths = a[j - m : j][::-1] + table[pieces]
-        share = np.exp(paths - np.maximum(a[j], NOWHERE)) * da[j]  # a_j = log Σ exp(a_i + s(x))
+        share = np.exp(paths - finite(a[j])) * da[j]  # a_j = log Σ exp(a_i + s(x))
         np.add.at(ds, pieces, share)
         da[j - m : j] += share[::-1]
     return ds[:-1]
