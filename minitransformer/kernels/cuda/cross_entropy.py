@@ -24,7 +24,7 @@ def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     ids, counted, n = checked_targets(targets, logits.shape[-1], ignore_index)
     ids, counted = (to_device(part.ravel()) for part in (ids.astype(np.int64), counted))
     z, real = rows(logits), logits.dtype.type
-    statistics = empty((len(z), THREADS, 3), logits)
+    statistics = empty((len(z), 3), logits)
     launch(forward, len(z), THREADS, z, ids, counted, real(label_smoothing), statistics)
     total = statistics[:, 2].sum(dtype=np.float64)  # one number for many rows
     return real(float(total) / n), (logits, ids, counted, n, label_smoothing, statistics)

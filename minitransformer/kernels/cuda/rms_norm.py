@@ -17,7 +17,7 @@ from .reduce import block_sum
 def rms_norm(p, x, *, eps=1e-6):
     check_place(x=x, **p)
     y, x_rows = empty(x.shape, x), rows(x)
-    rstd = empty(len(x_rows), THREADS, x)
+    rstd = empty(len(x_rows), x)
     launch(forward, len(x_rows), THREADS, x_rows, p["weight"], x.dtype.type(eps), rows(y), rstd)
     return y, (x, p["weight"], rstd)
 

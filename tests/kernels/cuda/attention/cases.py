@@ -75,6 +75,7 @@ SMALL = [  # for tiles of 4 rows and of 5: what lies at their borders, and is le
     Case(B=1, G=1, R=1, T=5, S=13, causal=False, size=1000.0),
     Case(B=1, G=1, R=1, T=4, S=3, causal=False, shift=7.0),  # exp(0 - lse) would be infinite
     Case(),
+    Case(B=1, G=1, R=1, T=9, S=11, K=16, causal=False, whole=True),
     Case(B=1, T=11, S=7),  # queries that see nothing
     Case(R=1, causal=False, mask="padded"),
     Case(B=1, G=1, R=3, T=9, S=9, mask="full"),
@@ -82,9 +83,9 @@ SMALL = [  # for tiles of 4 rows and of 5: what lies at their borders, and is le
     Case(B=1, G=1, R=2, T=5, S=1, causal=False),
     Case(B=1, G=1, R=2, T=4, S=12, causal=False, mask="by query"),
     Case(B=1, G=1, R=1, T=6, S=13, causal=False, shift=4.0),
-    Case(B=1, G=1, R=1, T=9, S=11, K=16, causal=False, whole=True),
 ]
 LARGE = [  # for tiles of 16 rows: three of them, so that both stages are used again; at least so wide
+    Case(B=1, G=1, R=1, T=9, S=11, K=64, causal=False, whole=True),
     Case(B=1, G=1, R=1, T=35, S=36, K=32),  # a strip's rows come from two warps; and as in the first above
     Case(B=1, G=1, R=1, T=35, S=20),  # the first query of some keys is the first of a tile
     Case(G=1, T=2, S=18, causal=False, mask="padded"),
@@ -98,7 +99,6 @@ LARGE = [  # for tiles of 16 rows: three of them, so that both stages are used a
     Case(B=1, G=1, R=1, T=35, S=1, causal=False),
     Case(B=1, G=1, R=1, T=4, S=33, causal=False, mask="by query"),
     Case(B=1, G=1, R=1, T=18, S=35, causal=False, shift=4.0),
-    Case(B=1, G=1, R=1, T=9, S=11, K=64, causal=False, whole=True),
 ]
 
 
