@@ -129,7 +129,17 @@ def readme_table():
         theirs = next((rows[name] for name in OTHERS if name in rows), None)
         numbers = [time(row["median"]) if row else "" for row in (rows["NumPy"], rows["kernels"], theirs)]
         lines.append(f"| {what} | {' | '.join(numbers)} |")
-    return "\n".join([*lines, "", machine_line(read("step"))])
+    return "\n".join([*lines, "", *machines(dict.fromkeys(benchmark for benchmark, *_ in README_LINES))])
+
+
+def machines(benchmarks):
+    """A line for each machine on which some of these were measured, with their names where there are several."""
+    measured = {}
+    for benchmark in benchmarks:
+        measured.setdefault(machine_line(read(benchmark)), []).append(benchmark)
+    if len(measured) == 1:
+        return list(measured)
+    return [f"{' and '.join(names)}: {line}<br>" for line, names in measured.items()]
 
 
 def with_timings(text):
