@@ -7,7 +7,7 @@ from ...blocks.test_recurrent import test_padding_changes_nothing  # noqa: F401 
 from ...ops.test_recurrent import (  # noqa: F401
     each_cell,
     set_out,
-    test_a_change_moves_everything_later_and_nothing_earlier,
+    test_a_change_moves_the_next_step_and_nothing_earlier,
     test_a_cut_behind_the_end_cuts_nothing,
     test_a_network_of_relus,
     test_at_the_kink_nothing_comes_back,
