@@ -89,7 +89,11 @@ def free_model(args):
     from ..pretrained import is_published
 
     folder = Path(args.resume or args.out or OUT) / "model"
-    if folder.exists() and not (args.resume or args.overwrite) or folder.exists() and not is_published(folder):
+    if not folder.exists():
+        return
+    if not is_published(folder):
+        raise FileExistsError(f"{folder} is there already, and holds no published model: it is not overwritten")
+    if not (args.resume or args.overwrite):
         raise FileExistsError(f"{folder} is there already: --out names another folder, --overwrite begins anew in it")
 
 

@@ -69,6 +69,8 @@ def test_interrupted_and_gone_on(text, capsys):
     assert same_bits(load_pretrained("run/model").p, before)
     capsys.readouterr()
     assert "run/model is there already" in fails(capsys, "pretrain", "--text", text, "--out", "run", *TINY)
+    error = fails(capsys, "train", "--resume", "run", "--backend", "reference")
+    assert "run is a run of another command: pretrain --resume goes on with it" in error
     assert pretrain(text, "--overwrite", "--seed", "1") == 0
     assert not same_bits(load_pretrained("run/model").p, before)
 
@@ -149,6 +151,7 @@ def test_what_it_refuses(text, tmp_path, capsys):
         ([*run, "--model", "gpt"], "unknown model 'gpt'; there are: bert, roberta"),
         (["--text", text, "--out", "taken", *TINY], "taken/model is there already"),
         (["--text", text, "--out", "taken", "--overwrite", *TINY], "taken/model is there already"),
+        (["--text", text, "--out", "taken", "--overwrite", *TINY], "and holds no published model: it is not overwr"),
         (["--resume", "nowhere"], "nowhere is not a folder"),
         (["--resume", "run", "--from", "short"], "a resumed run keeps what it began with: --from cannot go with"),
         (["--resume", "run", "--whole-word"], "a resumed run keeps its settings: --whole-word cannot go with"),
