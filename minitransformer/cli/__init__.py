@@ -75,7 +75,7 @@ def main(argv=None):
     except (ValueError, OSError, ImportError, MemoryError, OverflowError) as error:
         if args.traceback:
             raise
-        print(f"minitransformer {args.command}: {describe(error)}", file=sys.stderr)
+        print(f"minitransformer {args.command}: {one_line(describe(error))}", file=sys.stderr)
         return 1
     except Exception as error:  # a driver's, in the words of whichever library met it
         meaning, _ = explain(f"{type(error).__name__}: {error}") if foreign(error) else (None, None)
@@ -118,6 +118,11 @@ def program():
 def printable(text):
     """The text as a terminal may show it: control characters, which could steer it, become a sign of their own."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def one_line(text):
+    """What an error says, whatever a damaged file calls its things."""
+    return printable(text).replace("\n", " ")
 
 
 def foreign(error):

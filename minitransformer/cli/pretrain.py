@@ -89,24 +89,32 @@ def free_model(args):
     from ..pretrained import is_published
 
     folder = Path(args.resume or args.out or OUT) / "model"
-    if folder.exists() and not (args.resume or args.overwrite) or folder.exists() and not is_published(folder):
+    if not folder.exists():
+        return
+    if not is_published(folder):
+        raise FileExistsError(f"{folder} is there already, and holds no published model: it is not overwritten")
+    if not (args.resume or args.overwrite):
         raise FileExistsError(f"{folder} is there already: --out names another folder, --overwrite begins anew in it")
 
 
 def publish(run):
-    """The model of the last step as it is published, in FOLDER/model."""
+    """The model of the last step as it is published, in FOLDER/model; what an end in the midst of it left, goes."""
     import os
 
-    from ..files import TEMPORARY, publish_folder, remove_folder
+    from ..files import TEMPORARY, only_writer, publish_folder, remove_folder
     from ..pretrained import save_pretrained
     from .training_run import say
 
     folder = run.folder / "model"
     temporary = folder.with_name(f".model.{os.getpid()}.new{TEMPORARY}")
-    save_pretrained(temporary, run.model, run.training.p, run.tokenizer)
-    if folder.exists():
-        remove_folder(folder)
-    publish_folder(temporary, folder)
+    with only_writer(run.folder / "checkpoint"):
+        for name in (".model.*.new", "..model.*", "model.old.*"):
+            for leftover in run.folder.glob(name + TEMPORARY):
+                remove_folder(leftover)
+        save_pretrained(temporary, run.model, run.training.p, run.tokenizer)
+        if folder.exists():
+            remove_folder(folder)
+        publish_folder(temporary, folder)
     say(
         f"the model is in {folder}, as it is published: fill-mask, embed and finetune read it, and so does transformers"
     )

@@ -62,6 +62,8 @@ def train(args, task_class, text, out, more=None, there=None, finish=None):
         if fixed:
             raise ValueError(f"a resumed run keeps its settings: {', '.join(fixed)} cannot go with --resume")
         run = Run.resume(args.resume, text)
+        if type(run.task) is not task_class:
+            raise ValueError(f"{args.resume} is a run of another command: {run.task.command} --resume goes on with it")
         say(f"resuming {run.folder} at step {run.training.step:,}")
         for name, (then, now) in run.differences.items():
             say(f"note: {name} was {readable(then)}, is {readable(now)}: the last bits may differ")

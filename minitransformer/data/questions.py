@@ -35,8 +35,8 @@ def read_questions(path):
         for answer, begin in each.answers:
             if not answer.strip():
                 raise ValueError(f"{where}: the answer is empty")
-            if begin < 0 or each.text[begin : begin + len(answer)] != answer:
-                there = each.text[max(begin, 0) : max(begin, 0) + len(answer)]
+            there = each.text[begin : begin + len(answer)] if begin >= 0 else ""
+            if there != answer:
                 raise ValueError(f"{where}: at character {begin} of the text stands {there!r}, not {answer!r}")
     return [each for _, each in found]
 

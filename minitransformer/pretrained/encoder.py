@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..models import SentenceEncoder
 from .config import check_config
 from .names import Row
+from .tensors import shown
 
 MOST_CLASSES = 1_000_000
 
@@ -103,7 +104,7 @@ class Encoder:
         bare = next(head.architecture for head in self.heads if head.model is SentenceEncoder)
         names = config.get("architectures") or [bare]
         if not isinstance(names, list) or not isinstance(names[0], str) or names[0] not in known:
-            raise ValueError(f"architectures is {names!r}; there are: {', '.join(known)}")
+            raise ValueError(f"architectures is {shown(repr(names))}; there are: {', '.join(known)}")
         return known[names[0]]
 
     def config_of(self, model, labels=None):

@@ -38,7 +38,7 @@ def model_of(config, head=None):
         raise ValueError("it is a GPT-2, which writes; this asks for a model that reads, such as a BERT")
     check_config(config, SIZES, FIXED)
     if config.get("n_inner") not in (None, 4 * config["n_embd"]):
-        raise ValueError(f"n_inner is {config['n_inner']}; what is here has four times n_embd")
+        raise ValueError(f"n_inner is {config['n_inner']!r}; what is here has four times n_embd")
     return GPT2(**{ours: config[theirs] for ours, theirs in SIZES.items()}, dropout_rate=config.get("resid_pdrop", 0.1))
 
 

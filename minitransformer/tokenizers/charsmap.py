@@ -78,7 +78,10 @@ class CharsMap:
         end = self.texts.find(b"\0", begin)
         if begin >= len(self.texts) or end < 0:
             raise ValueError(f"its table of characters is damaged: a text at byte {begin} of {len(self.texts)}")
-        return self.texts[begin:end].decode("utf-8")
+        try:
+            return self.texts[begin:end].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"its table of characters is damaged: the text at byte {begin}: {error}") from None
 
 
 def in_base64(data):

@@ -100,7 +100,10 @@ class UnigramTokenizer(Tokenizer):
     name = "unigram"
 
     def __init__(self, pieces, scores, **settings):
-        self.pieces, self.scores, self.settings = list(pieces), list(map(float, scores)), Settings(**settings)
+        try:
+            self.pieces, self.scores, self.settings = list(pieces), list(map(float, scores)), Settings(**settings)
+        except OverflowError as error:
+            raise ValueError(f"a score is no number that there is room for: {error}") from None
         self.ids = {piece: id for id, piece in enumerate(self.pieces)}
         self.check()
         how, self.unknown = self.settings, self.ids[self.settings.unknown]
@@ -157,7 +160,12 @@ class UnigramTokenizer(Tokenizer):
         return self.cut_by(text, self.best)
 
     def sample(self, text, key, *, sharpness=1.0):
-        """text   ->   ids (T) int64 of a cut that is drawn: each with probability in proportion to p(cut)^sharpness"""
+        """text   ->   ids (T) int64 of a cut that is drawn: each with probability in proportion to p(cut)^sharpness
+
+        ValueError for a sharpness below 0, or so large that such a power is no number.
+        """
+        if not 0 <= sharpness < inf:
+            raise ValueError(f"the sharpness must be 0 or more, not {sharpness}")
         rng = generator(key)
         return self.cut_by(text, lambda word: self.drawn(word, rng, sharpness))[0]
 
@@ -222,6 +230,8 @@ class UnigramTokenizer(Tokenizer):
         for begin, end, id, score in self.edges(word):
             arriving[end].append((sums[begin] + sharpness * score, (id, begin, end)))
             sums[end] = float(np.logaddexp(sums[end], arriving[end][-1][0]))
+        if sums[-1] == -inf:
+            raise ValueError(f"with a sharpness of {sharpness} no cut of a word has a probability")
         came = [None] * (len(word) + 1)
         end = len(word)
         while end:

@@ -22,6 +22,7 @@ import numpy as np
 from .lattice import NONE, best_sum, edges, log_sum, log_sum_backward
 
 LONGEST = 16  # characters of a piece
+PART = 1000  # characters of a word, as it is learnt from
 SEEDS = 10  # times the pieces that are asked for
 STEPS = 2  # of expectation and maximisation, before pruning
 KEPT = 0.75  # of the pieces, at least, at each pruning
@@ -33,9 +34,12 @@ def learnt_pieces(words, n_pieces):
 
     ValueError where n_pieces has no room for the characters.
     """
+    words = in_parts(words)
     pieces, n_characters = seeds(words, SEEDS * n_pieces)
     if n_characters > n_pieces:
         raise ValueError(f"there is room for {n_pieces} pieces, but there are {n_characters} characters")
+    if not pieces:
+        return [], np.zeros(0)
     groups, around = lattices(words, pieces), ways_around(pieces)
     scores, left = np.full(len(pieces), -np.log(len(pieces))), len(pieces)
     while True:
@@ -50,6 +54,18 @@ def learnt_pieces(words, n_pieces):
         scores[least_missed(scores, counts, around, left - max(n_pieces, int(KEPT * left)))] = -np.inf
     likeliest = np.argsort(-scores, kind="stable")[:left]
     return [pieces[i] for i in likeliest], scores[likeliest]
+
+
+def in_parts(words):
+    """The words, longer ones cut: few pieces stand across a cut, and parts of one length go side by side (`lattice`)
+
+    A text without spaces, as Chinese is written, is a single word.
+    """
+    parts = Counter()
+    for word, times in words.items():
+        for begin in range(0, len(word), PART):
+            parts[word[begin : begin + PART]] += times
+    return parts
 
 
 def seeds(words, most):

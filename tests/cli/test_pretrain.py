@@ -61,14 +61,19 @@ def test_what_is_left_others_read(model, text, tmp_path, capsys):
         assert np.abs(tuned.p["pooler"]["weight"] - pooler["weight"]).max() < 1e-3
 
 
-def test_interrupted_and_gone_on(text, capsys):
+def test_interrupted_and_gone_on(text, tmp_path, capsys):
     """A finished run resumed writes its folder again; a run that is to begin anew replaces it."""
     assert pretrain(text) == 0
     before = checkpoint.load_checkpoint("run").p
+    for name in (".model.9.new.tmp", "..model.9.new.tmp.9.tmp", "model.old.9.tmp"):  # of one killed as it published
+        (tmp_path / "run" / name).mkdir()
     assert main(["pretrain", "--resume", "run", "--backend", "reference"]) == 0
+    assert not list((tmp_path / "run").glob("*.tmp"))
     assert same_bits(load_pretrained("run/model").p, before)
     capsys.readouterr()
     assert "run/model is there already" in fails(capsys, "pretrain", "--text", text, "--out", "run", *TINY)
+    error = fails(capsys, "train", "--resume", "run", "--backend", "reference")
+    assert "run is a run of another command: pretrain --resume goes on with it" in error
     assert pretrain(text, "--overwrite", "--seed", "1") == 0
     assert not same_bits(load_pretrained("run/model").p, before)
 
@@ -149,6 +154,7 @@ def test_what_it_refuses(text, tmp_path, capsys):
         ([*run, "--model", "gpt"], "unknown model 'gpt'; there are: bert, roberta"),
         (["--text", text, "--out", "taken", *TINY], "taken/model is there already"),
         (["--text", text, "--out", "taken", "--overwrite", *TINY], "taken/model is there already"),
+        (["--text", text, "--out", "taken", "--overwrite", *TINY], "and holds no published model: it is not overwr"),
         (["--resume", "nowhere"], "nowhere is not a folder"),
         (["--resume", "run", "--from", "short"], "a resumed run keeps what it began with: --from cannot go with"),
         (["--resume", "run", "--whole-word"], "a resumed run keeps its settings: --whole-word cannot go with"),

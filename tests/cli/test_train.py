@@ -116,6 +116,11 @@ def test_without_matplotlib(text, tmp_path, capsys, monkeypatch):
     assert "no loss.png: it takes matplotlib" in capsys.readouterr().out
 
 
+def test_an_error_is_one_line_of_what_can_be_shown(capsys):
+    error = fails(capsys, "train", "--text", "a\x1b[31m\nb.txt")
+    assert error.endswith("a\N{REPLACEMENT CHARACTER}[31m b.txt: No such file or directory\n")
+
+
 def test_control_characters_do_not_reach_the_terminal():
     from minitransformer.cli import printable
     from minitransformer.cli.training_run import marked

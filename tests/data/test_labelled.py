@@ -119,6 +119,7 @@ def test_questions_as_in_squad(tmp_path):
     [
         ({"begin": 9}, "a.jsonl, line 2: at character 9 of the text stands ' rom', not 'rome'"),
         ({"answer": "is in", "begin": -10}, "a.jsonl, line 2: at character -10 of the text stands"),
+        ({"begin": -4}, "a.jsonl, line 2: at character -4 of the text stands '', not 'rome'"),
         ({"begin": 99}, "a.jsonl, line 2: at character 99 of the text stands '', not 'rome'"),
         ({"answer": " ", "begin": 3}, "a.jsonl, line 2: the answer is empty"),
         ({"question": ""}, "a.jsonl, line 2: the question is empty"),

@@ -179,6 +179,7 @@ def test_a_tensor_twice(rng, tmp_path):
         ({"architectures": ["BertLMHeadModel"]}, "architectures is .*BertForMaskedLM"),
         ({"architectures": "BertModel"}, "architectures is"),
         ({"architectures": [["BertModel"]]}, "architectures is"),
+        ({"architectures": [10**400]}, r"architectures is \[1000{,99}\.\.\.; there are"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'; what is here has 'gelu'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"hidden_size": 7}, "n_heads=2 does not divide d_model=7"),

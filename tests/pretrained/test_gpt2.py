@@ -141,6 +141,7 @@ def test_everything_that_does_not_fit_is_listed(folder):
         ("model_type", "mamba", "has the model_type 'mamba'; there are: bert, distilbert, gpt2, llama, roberta"),
         ("activation_function", "relu", "activation_function is 'relu'; what is here has 'gelu_new'"),
         ("n_inner", 7, "n_inner is 7; what is here has four times n_embd"),
+        ("n_inner", "\n", r"n_inner is '\n'; what is here has four times n_embd"),
         ("n_head", 4, "n_heads=4 does not divide d_model=6"),
         ("n_layer", "two", "n_layers"),
         ("vocab_size", 301, "its tokenizer has"),

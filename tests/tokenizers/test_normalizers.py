@@ -94,6 +94,8 @@ def test_tables_that_are_none():
     (size,) = struct.unpack_from("<I", data)
     with pytest.raises(ValueError, match="its table of characters is damaged: a text at byte"):
         CharsMap(data[: 4 + size]).longest("ﬁ", 0)
+    with pytest.raises(ValueError, match="its table of characters is damaged: the text at byte"):
+        CharsMap(data[: 4 + size] + b"\xff\0" * 40).longest("ﬁ", 0)
     far = struct.pack("<3I", 8, 1 << 30, 0) + data[4 + size :]
     with pytest.raises(ValueError, match="its table of characters is damaged: unit"):
         CharsMap(far).longest("ﬁ", 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minitransformer.convention import fold
 from minitransformer.tokenizers import UnigramTokenizer, framed, load_tokenizer, save_tokenizer, unigram
 from minitransformer.tokenizers.sentencepiece import BYTES, SPACE
-from minitransformer.tokenizers.unigram_training import expected, lattices, learnt_pieces, maximised, seeds
+from minitransformer.tokenizers.unigram_training import expected, in_parts, lattices, learnt_pieces, maximised, seeds
 
 from .texts import texts
 
@@ -169,6 +169,12 @@ def test_a_key_draws_the_same_cuts_again_and_they_decode_to_the_text():
     assert TOKENIZER.sample(text, KEY, sharpness=50.0).tolist() == TOKENIZER.encode(text).tolist()
 
 
+@pytest.mark.parametrize("sharpness", [-1.0, np.nan, np.inf, 1e308])
+def test_a_sharpness_with_which_nothing_can_be_drawn(sharpness):
+    with pytest.raises(ValueError, match="sharpness"):
+        TOKENIZER.sample("tell", KEY, sharpness=sharpness)
+
+
 # ----------------------------------------------------------------------------------------------------------- training
 
 
@@ -191,6 +197,19 @@ def test_every_character_stays_and_all_are_probabilities():
     assert np.exp(scores).sum() == pytest.approx(1, abs=0.05) and (np.diff(scores) <= 0).all()
     assert f"{SPACE}tell" in found and f"{SPACE}hotel" in found
     assert not [piece for piece in found if SPACE in piece[1:]]
+
+
+def test_a_text_without_spaces_is_learnt_from_in_parts():
+    words = Counter({"tell": 2, "x" * 2500: 3, "hotel" * 500: 1})
+    parts = in_parts(words)
+    assert parts == {"tell": 2, "x" * 1000: 6, "x" * 500: 3, "hotel" * 200: 2, "hotel" * 100: 1}
+    (pieces, scores), (of_parts, theirs) = learnt_pieces(words, 20), learnt_pieces(parts, 20)
+    assert pieces == of_parts and (scores == theirs).all()
+
+
+def test_of_nothing_nothing_is_learnt():
+    with np.errstate(all="raise"):
+        assert UnigramTokenizer.train("", 20).pieces == ["<pad>", "</s>", "<unk>"]
 
 
 def test_what_is_missed_least_goes_first():
@@ -236,6 +255,7 @@ def test_a_tokenizer_in_a_file(tmp_path):
         (["<unk>", "<unk>"], [0.0, 0.0], {}, "a piece comes twice"),
         (["<unk>", "a"], [0.0], {}, "2 pieces have 1 scores"),
         (["<unk>", "a"], [0.0, float("nan")], {}, "or one of them is no number"),
+        (["<unk>", "a"], [0.0, -(10**400)], {}, "a score is no number that there is room for"),
         (["<unk>", ""], [0.0, 0.0], {}, "a piece has no characters"),
         (["<unk>"], [0.0], {"byte_fallback": True}, "<0x00> is no piece of the vocabulary, and 255 others"),
         (["<unk>"], [0.0], {"separator": "</s>"}, "</s> is no piece"),
