@@ -245,6 +245,7 @@ def test_a_run_that_is_killed_is_said_to_be():
     ("words", "message"),
     [
         (["attention"], "unknown claim 'attention'; there are: gradients, bottleneck, parallel, positions"),
+        (["gradients", "--out", ""], "--out names no folder"),
         (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--seconds", "0"], "--seconds must be a number above 0, not 0.0"),
         (["--seconds", "nan"], "--seconds must be a number above 0, not nan"),
