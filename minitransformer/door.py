@@ -17,6 +17,7 @@ class Shapes:
         self.name = forward.__name__
         code = forward.__code__
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        self.positional = self.arguments[: code.co_argcount]
         self.specs = [(name, *self.parse(text)) for name, text in self.paths(shapes)]
 
     @classmethod
@@ -35,7 +36,7 @@ class Shapes:
         return text, optional, {"int": "iu", "bool": "b", "float": "f"}[kind], kind, axes
 
     def __call__(self, args, static):
-        given = dict(zip(self.arguments, args), **static)
+        given = dict(zip(self.positional, args), **static)  # of more than there are, Python complains
         lengths, dtype = {}, None
         for name, text, optional, kinds, kind, axes in self.specs:
             if name in self.arguments:

@@ -36,8 +36,12 @@ def character_cnn(p, ids, *, mask, activation):
     """p: character (C, D), a table; filters, [(E_i, D, K_i), ...]; highway, a list of layers (ΣE, ΣE); out (F, ΣE)
     ids (B, T, W)   mask (B, T, W) Boolean, True = a character is there   activation: f   ->   y (B, T, F)
 
-    Where a word has no character at all, y says nothing of any.
+    Where a word has no character at all, y says nothing of any. ValueError for ids of other axes, and another mask.
     """
+    if ids.ndim != 3 or mask.shape != ids.shape:
+        raise ValueError(
+            f"character_cnn: ids have shape {ids.shape} and the mask {mask.shape}, expected (B, T, W) of both"
+        )
     saved, (B, T, W) = {"by": activation}, ids.shape
     mask = mask.reshape(B * T, W)
     c, saved["character"] = embedding(p["character"], ids.reshape(B * T, W))  # (BT,W,D)

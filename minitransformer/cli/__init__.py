@@ -96,6 +96,15 @@ def choose_backend(name, on_device):
         able = [command for command in COMMANDS if hasattr(module_of(command), "ON_DEVICE")]
         raise ValueError(f"this command does not compute on a device yet: --backend cuda is for {' and '.join(able)}")
     use_backend(name)
+    if name == "cuda":
+        from ..kernels.cuda.device import SIMULATED
+
+        if SIMULATED:
+            print(
+                "note: NUMBA_ENABLE_CUDASIM is set: kernels are simulated, a thread by a thread, which takes hours for "
+                "what a device does in seconds; unset it to use a device",
+                file=sys.stderr,
+            )
     if name == "cpu":
         from ..kernels.cpu import announce_compilation
 

@@ -31,6 +31,8 @@ def run(args):
 
     if unknown := [name for name in args.claims if name not in CLAIMS]:
         raise ValueError(f"unknown claim {unknown[0]!r}; there are: {', '.join(CLAIMS)}")
+    if not args.out:
+        raise ValueError("--out names no folder")
     if args.seeds is not None and args.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {args.seeds}")
     if args.seconds is not None and not 0 < args.seconds < float("inf"):

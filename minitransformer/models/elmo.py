@@ -43,6 +43,8 @@ class ELMo:
     def __post_init__(self):
         for name in ("n_characters", "vocab_size", "d_character", "n_highway", "n_layers", "d_model"):
             check_count(name, getattr(self, name))
+        if not self.filters:
+            raise ValueError("ELMo: there is no filter, and so nothing of a word would be read")
         for filter in self.filters:
             for name, value in zip(("a filter's width", "the number of filters"), filter, strict=True):
                 check_count(name, value)

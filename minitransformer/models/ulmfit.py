@@ -64,10 +64,13 @@ class ULMFiT:
     def forward(self, p, ids, *, types=None, mask=None, key=None):
         """ids (B, T)   mask (B, 1, 1, T) Boolean, True = a token is there   ->   logits (B, C) of the text's class
 
-        types: an LSTM knows of none. ValueError where there are some.
+        types: an LSTM knows of none. ValueError where there are some, and for a mask of another shape.
         """
         if types is not None and types.any():
             raise ValueError("ULMFiT: an LSTM reads one text, and knows of no types")
+        B, T = ids.shape
+        if mask is not None and mask.shape != (B, 1, 1, T):
+            raise ValueError(f"ULMFiT: mask has shape {mask.shape}, expected ({B}, 1, 1, {T})")
         saved, there = {}, np.ones(ids.shape, bool) if mask is None else mask[:, 0, 0]
         (h, *last), saved["body"] = self.body.hidden(p["body"], ids, mask=there, key=fold(key, 0))
         highest, saved["max"] = masked_max(h, mask=there)  # (B,D)

@@ -5,8 +5,12 @@ rises over the first of these seconds and falls to 0 with the last.
 """
 
 import math
+import os
+import signal
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 import numpy as np
@@ -102,11 +106,18 @@ def say(text, bar=None):
 
 
 def side_by_side(jobs, tell):
-    """[(about, arguments of learn)]   ->   [about | what came out]: a process each, two at once on two cores"""
+    """[(about, arguments of learn)]   ->   [about | what came out]: a process each, two at once on two cores
+
+    None of them outlives this one, however it ends. ChildProcessError where one was ended by somebody else.
+    """
     from tqdm import tqdm
 
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)  # nothing is ever sent: the end of ours is what they wait for
     with (
-        ProcessPoolExecutor(min(2, available_cores()), mp_context=get_context("spawn")) as pool,
+        theirs,
+        ours,
+        ProcessPoolExecutor(min(2, available_cores()), context, end_with, (theirs,)) as pool,
         tqdm(total=len(jobs), unit="run", leave=False, disable=None) as bar,
     ):
         runs = {pool.submit(learn, *arguments): i for i, (_, arguments) in enumerate(jobs)}
@@ -117,10 +128,19 @@ def side_by_side(jobs, tell):
                 found[i] = jobs[i][0] | run.result()
                 tell(line(found[i]), bar)
                 bar.update()
-        except BaseException:  # what has not begun need not begin
+        except BrokenProcessPool:
+            raise ChildProcessError("the process of a run was ended from outside, perhaps for want of memory") from None
+        except BaseException:  # what has not begun need not begin, nor what has begun go on
+            ours.close()
             pool.shutdown(cancel_futures=True)
             raise
     return found
+
+
+def end_with(pipe):
+    """In the process of a run: end at once when the other end of the pipe does. Ctrl-C is for whoever holds that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=lambda: (pipe.poll(None), os._exit(1)), daemon=True).start()
 
 
 def line(run):

@@ -258,15 +258,17 @@ class Run:
 
     def evaluate(self, map=map):
         """Measure, record, save."""
+        step, p = self.training.step, self.training.p
+        loss = mean_loss(self.loss, p, self.task.validation, map)
+        if not math.isfinite(loss):  # before a model is asked to write that can no longer choose a token
+            raise Diverged(f"step {step}: the validation loss is {loss}")
         record = Evaluation(
-            self.training.step,
+            step,
             float(np.mean(self.training.losses)),
-            mean_loss(self.loss, self.training.p, self.task.validation, map),
+            loss,
             round(self.tokens / self.seconds, 1),
-            self.task.scores(self.training.p, map),
+            self.task.scores(p, map),
         )
-        if not math.isfinite(record.validation_loss):
-            raise Diverged(f"step {record.step}: the validation loss is {record.validation_loss}")
         new = not self.metrics.exists()
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(record.as_dict()) + "\n")

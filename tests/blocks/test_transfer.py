@@ -55,6 +55,12 @@ def test_every_character_is_felt(rng):
     assert (np.abs(y[1:] - y[0]).max(1) > 1e-6).all()
 
 
+@pytest.mark.parametrize(("ids", "mask"), [((2, 3), (2, 3)), ((2, 3, 4), (2, 3)), ((2, 3, 4), (2, 4, 3))])
+def test_characters_and_mask_that_do_not_fit(p, ids, mask):
+    with pytest.raises(ValueError, match="character_cnn: ids have shape .* and the mask .*, expected"):
+        character_cnn(p, np.zeros(ids, int), mask=np.ones(mask, bool), activation=relu)
+
+
 def test_a_word_without_characters_is_what_the_network_says_of_nothing(p, rng):
     y = said(p, *spelt("", "ab"), activation=tanh)
     h = np.zeros((1, 15))

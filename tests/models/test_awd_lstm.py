@@ -185,6 +185,12 @@ def test_what_is_frozen_has_no_gradient_and_the_rest_the_same(frozen, q, ids, rn
     assert same_bits(kept, {path: leaf for path, leaf in g.items() if not isinstance(leaf, dict)})
 
 
+@pytest.mark.parametrize("shape", [lambda B, T: (B, T), lambda B, T: (B, 1, T, T), lambda B, T: (B, 1, 1, T + 1)])
+def test_a_mask_of_another_shape_is_refused(q, ids, shape):
+    with pytest.raises(ValueError, match="ULMFiT: mask has shape .*, expected"):
+        CLASSIFIER.forward(q, ids, mask=np.ones(shape(*ids.shape), bool))
+
+
 def test_an_lstm_knows_of_no_types(q, ids):
     classes(q, ids, types=np.zeros_like(ids))
     with pytest.raises(ValueError, match="ULMFiT: an LSTM reads one text"):

@@ -141,7 +141,7 @@ def test_a_batch_in_pieces_is_the_batch(p, text, rng):
         assert np.abs(a - b).max() <= 1e-13, path
 
 
-@pytest.mark.parametrize("wrong", [{"n_layers": 0}, {"filters": ((0, 3),)}, {"dropout_rate": 1.0}])
+@pytest.mark.parametrize("wrong", [{"n_layers": 0}, {"filters": ((0, 3),)}, {"filters": ()}, {"dropout_rate": 1.0}])
 def test_settings_that_make_no_sense(wrong):
-    with pytest.raises(ValueError, match="n_layers|a filter's width|a dropout rate"):
+    with pytest.raises(ValueError, match="n_layers|a filter's width|there is no filter|a dropout rate"):
         replace(MODEL, **wrong)

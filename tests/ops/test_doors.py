@@ -195,6 +195,7 @@ REFUSED = {  # what does not fit: the call, and the words of the ValueError
 }
 
 WRONG_KIND = {  # what is no array of the right kind: the call, and the words of the TypeError
+    "gru, a state too many": (lambda: run(gru, 3, zeros(2, 5), zeros(2, 5)), "gru() takes from 2 to 3 positional"),
     "embedding, floats": (lambda: embedding(affine(3, 2), zeros(4)), "ids must be an array of kind int, not float64"),
     "embedding, Booleans": (lambda: embedding(affine(3, 2), mask(4)), "ids must be an array of kind int, not bool"),
     "embedding, a list": (lambda: embedding(affine(3, 2), [0, 1]), "ids must be an array of kind int, not list"),

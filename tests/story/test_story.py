@@ -1,7 +1,12 @@
 """The claims of the story: what is measured is what is said, on runs of a fraction of a second."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,10 +203,49 @@ def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
     assert "Luong, dot" in capsys.readouterr().out
 
 
+def at_work(symbols, lengths):
+    """An answer that says when a run has begun."""
+    print("at work", flush=True)
+    return symbols
+
+
+def killed(symbols, lengths):
+    os._exit(9)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_no_run_outlives_who_began_it(number):
+    """Every process of it holds its output, which so comes to an end when the last of them has."""
+    script = f"""if True:
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from tests.story.test_story import VOCAB, TINY, Transformer, at_work, sequences
+        job = {{}}, (Transformer(VOCAB, **{TINY}), at_work, 1e-3, [2], [2], 3600.0, 0)
+        sequences.side_by_side([job] * 3, print)"""
+    root, pipe = Path(__file__).parents[2], subprocess.PIPE
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=root, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert child.stdout.readline() == b"at work\n"
+        os.kill(child.pid, number)
+        child.communicate(timeout=60)
+    finally:
+        if child.poll() is None or not child.stdout.closed:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def test_a_run_that_is_killed_is_said_to_be():
+    job = {}, (Transformer(VOCAB, **TINY), killed, 1e-3, [2], [2], 1.0, 0)
+    with pytest.raises(ChildProcessError, match="the process of a run was ended from outside"):
+        sequences.side_by_side([job], print)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["attention"], "unknown claim 'attention'; there are: gradients, bottleneck, parallel, positions"),
+        (["gradients", "--out", ""], "--out names no folder"),
         (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--seconds", "0"], "--seconds must be a number above 0, not 0.0"),
         (["--seconds", "nan"], "--seconds must be a number above 0, not nan"),
