@@ -1,4 +1,4 @@
-"""The claims of the story: of each, the table and the picture."""
+"""The claims of the story: of each, tables and the picture."""
 
 from experiments.results import read
 from minitransformer.story import CLAIMS
@@ -10,11 +10,11 @@ from .shared import machine_of
 def pages():
     for name, claim in CLAIMS.items():
         found = read(f"story_{name}")
-        yield f"story_{name}.md", table_of_claim(claim, found)
+        yield f"story_{name}.md", tables_of_claim(claim, found)
         yield f"story_{name}.svg", svg_of(claim.draw(found))
 
 
-def table_of_claim(claim, found):
-    """The claim's own table, and below it what it was measured on."""
-    rows = ["| " + " | ".join(row) + " |" for row in claim.table(found)]
-    return "\n".join([*rows, "", f"{machine_of(found)}.", ""])
+def tables_of_claim(claim, found):
+    """The claim's own tables, and below them what they were measured on."""
+    tables = ["\n".join("| " + " | ".join(row) + " |" for row in rows) for rows in claim.tables(found)]
+    return "\n\n".join([*tables, f"{machine_of(found)}.\n"])

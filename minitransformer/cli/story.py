@@ -52,7 +52,8 @@ def run(args):
         found = claim.measure(**{key: value for key, value in given.items() if name in that_take(key)})
         found |= {"took": round(time.perf_counter() - begin, 1), "machine": machine()}
         write_atomically(folder / f"{name}.json", as_json(found))
-        print("\n" + aligned(claim.table(found)))
+        for rows in claim.tables(found):
+            print("\n" + aligned(rows))
         draw(claim, found, folder / f"{name}.svg")
     print(f"\nnumbers and pictures are in {folder}; docs/story says what they show")
 

@@ -1,6 +1,6 @@
 """Before the Transformer: why recurrence was given up, claim by claim, each measured and drawn. One file a claim.
 
-measure(...) -> found, a dict as JSON keeps it        draw(found) -> a figure        table(found) -> rows of text
+measure(...) -> found, a dict as JSON keeps it       draw(found) -> a figure       tables(found) -> rows of text each
 """
 
 from . import bottleneck, gradients, parallel, positions

@@ -1,31 +1,61 @@
 """The bottleneck: what one state cannot hold, and what looking back gives.
 
-The task is to write a sequence of symbols from its end. The symbols are chance, so each of them must get through. All
-models have the same number of parameters, within 5 %, and learn for the same time. Then they answer sequences of every
-length, also of lengths beyond those that they learnt from; an answer counts if all of it is right.
+Two tasks. Reversal: to write a sequence of symbols from its end; they are chance, so each of them must get through. And
+dates: to read one as people write it, character by character, and write it in ISO 8601; ten characters, however long
+the source. All models have the same number of parameters, within 5 %, and learn for the same time. Then they are asked
+sources of every length, also of lengths beyond those that they learnt from; an answer counts if all of it is right.
 """
+
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from ..models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq, Transformer
+from .learning import BATCH, EXAM, count, median, say, side_by_side
 from .pictures import COLOURS, figure
-from .sequences import BATCH, EXAM, SYMBOLS, VOCAB, count, from_the_end, say, side_by_side
+from .tasks import SYMBOLS, Dates, Symbols, from_the_end
 
-SHORTEST, LONGEST, BEYOND = 2, 16, 22  # lengths: that are learnt from, and up to which it is measured
 PARAMETERS, MOST_OFF = 60_000, 0.05
 PEAK = 4e-3  # the highest learning rate, of all
 SEEDS, SECONDS = 3, 16.0
 
 
+class Lengths(NamedTuple):
+    """Of the sources of a task: that are learnt from, and up to which it is measured, in parts of so many lengths."""
+
+    shortest: int
+    longest: int
+    beyond: int
+    part: int
+
+    @property
+    def learnt(self):
+        return range(self.shortest, self.longest + 1)
+
+    @property
+    def asked(self):
+        return [range(n, n + self.part) for n in range(self.shortest, self.beyond + 1, self.part)]
+
+
+TASKS = {  # name: what, and of which lengths
+    "reversal": (Symbols(from_the_end), Lengths(2, 16, 22, 1)),
+    "dates": (Dates(), Lengths(6, 32, 38, 3)),
+}
+
+
 def recurrent(kind, **more):
-    return lambda width: kind(VOCAB, cell="lstm", n_layers=1, d_model=width, dropout_rate=0.0, **more)
+    return lambda task, width: kind(
+        task.vocab_size, task.target_vocab_size, cell="lstm", n_layers=1, d_model=width, dropout_rate=0.0, **more
+    )
 
 
-def transformer(inner):
-    return Transformer(VOCAB, n_layers=2, n_heads=4, d_model=36, d_ff=inner, dropout_rate=0.0, shared=False)
+def transformer(task, inner):
+    sizes = {"n_layers": 2, "n_heads": 4, "d_model": 36, "d_ff": inner}
+    return Transformer(task.vocab_size, task.target_vocab_size, **sizes, dropout_rate=0.0, shared=False)
 
 
-MODELS = {  # name: width -> model
+MODELS = {  # name: task, width -> model
     "last state": recurrent(Seq2Seq),
     "mean of the states": recurrent(Seq2Seq, summary="mean"),
     "Bahdanau": recurrent(BahdanauSeq2Seq),
@@ -50,57 +80,72 @@ def sized(make, parameters=PARAMETERS):
     return model
 
 
-def measure(seeds=SEEDS, seconds=SECONDS, parameters=PARAMETERS, longest=LONGEST, beyond=BEYOND, tell=say):
-    lengths, asked = range(SHORTEST, longest + 1), range(SHORTEST, beyond + 1)
+def measure(seeds=SEEDS, seconds=SECONDS, parameters=PARAMETERS, tell=say):
     jobs = [
-        ({"model": name}, (sized(make, parameters), from_the_end, PEAK, list(lengths), list(asked), seconds, seed))
+        (
+            {"task": name, "model": model},
+            (sized(partial(make, task), parameters), task, PEAK, lengths.learnt, lengths.asked, seconds, seed),
+        )
+        for name, (task, lengths) in TASKS.items()
         for seed in range(seeds)
-        for name, make in MODELS.items()
+        for model, make in MODELS.items()
     ]
-    settings = {"seeds": seeds, "seconds": seconds, "shortest": SHORTEST, "longest": longest, "beyond": beyond}
-    settings |= {"symbols": SYMBOLS, "batch": BATCH, "exam": EXAM, "peak": PEAK}
-    return {"settings": settings, "runs": side_by_side(jobs, tell)}
+    settings = {"seeds": seeds, "seconds": seconds, "symbols": SYMBOLS, "batch": BATCH, "exam": EXAM, "peak": PEAK}
+    lengths = {name: lengths._asdict() for name, (_, lengths) in TASKS.items()}
+    return {"settings": settings, "lengths": lengths, "runs": side_by_side(jobs, tell)}
 
 
-def shares(found):
-    """{model: (lengths, shares of right answers (seeds, lengths))}"""
+def shares(found, task):
+    """{model: shares of right answers (seeds, parts of the exam)}"""
     shares = {}
     for run in found["runs"]:
-        lengths, right = np.array(run["right"]).T
-        shares.setdefault(run["model"], (lengths, []))[1].append(right)
-    return {name: (lengths, np.array(right)) for name, (lengths, right) in shares.items()}
+        if run["task"] == task:
+            shares.setdefault(run["model"], []).append([right for _, right in run["right"]])
+    return {name: np.array(right) for name, right in shares.items()}
 
 
 def draw(found):
     """The share of right answers against the length: the mean of the seeds, and from the least to the greatest."""
-    made, (ax,) = figure(7.4, 4)
-    for (name, (lengths, right)), colour in zip(shares(found).items(), COLOURS):
-        ax.plot(lengths, right.mean(0), color=colour, label=name, lw=1.6)
-        ax.fill_between(lengths, right.min(0), right.max(0), color=colour, alpha=0.15, lw=0)
-    longest = found["settings"]["longest"]
-    ax.axvspan(longest + 0.5, found["settings"]["beyond"] + 0.5, color="#8a949e", alpha=0.15, lw=0)
-    ax.text(longest + 0.7, 1.04, "longer than any\nlearnt from", va="bottom", size=8, color="#59636e")
-    ax.set(xlabel="length", ylabel="answers right to the end", ylim=(-0.02, 1.03))
-    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    ax.set_xlim(found["settings"]["shortest"], found["settings"]["beyond"] + 0.5)
-    ax.set_xticks(range(found["settings"]["shortest"], found["settings"]["beyond"] + 1, 2))
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    made, axes = figure(10, 4, len(found["lengths"]), sharey=True)
+    for (task, sizes), ax in zip(found["lengths"].items(), axes):
+        lengths = Lengths(**sizes)
+        middles = [median(part) for part in lengths.asked]
+        for (name, right), colour in zip(shares(found, task).items(), COLOURS):
+            ax.plot(middles, right.mean(0), color=colour, label=name, lw=1.6)
+            ax.fill_between(middles, right.min(0), right.max(0), color=colour, alpha=0.15, lw=0)
+        ax.axvspan(lengths.longest + 0.5, lengths.beyond + 0.5, color="#8a949e", alpha=0.15, lw=0)
+        ax.text(lengths.longest + 0.7, 1.04, "longer than any\nlearnt from", va="bottom", size=8, color="#59636e")
+        ax.set(xlabel=f"{task}: length of the source", ylim=(-0.02, 1.03))
+        ax.set_xlim(lengths.shortest, lengths.beyond + 0.5)
+        ax.set_xticks(middles[:: 2 if lengths.part == 1 else 1])
+    axes[0].set_ylabel("answers right to the end")
+    axes[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+    axes[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return made
 
 
-def table(found):
+def tables(found):
+    """One a task."""
+    return [table(found, task, Lengths(**sizes)) for task, sizes in found["lengths"].items()]
+
+
+def table(found, task, lengths):
     """A row a model: parameters, steps of each seed, and the share of right answers at some lengths."""
-    settings = found["settings"]
-    shown = sorted({*range(settings["shortest"], settings["beyond"] + 1, 4), settings["longest"]})
+    shown = [i for i, part in enumerate(lengths.asked) if i % (len(lengths.asked) // 5) == 0 or lengths.longest in part]
     rows = [
-        ["model", "parameters", "steps", *(f"length {n}" for n in shown)],
+        [task, "parameters", "steps", *(f"length {span(lengths.asked[i])}" for i in shown)],
         ["---", *["---:"] * (2 + len(shown))],
     ]
-    for name, (lengths, right) in shares(found).items():
-        runs = [run for run in found["runs"] if run["model"] == name]
-        cells = [spread(right[:, list(lengths).index(n)]) for n in shown]
-        rows.append([name, f"{runs[0]['parameters']:,}", ", ".join(f"{run['steps']:,}" for run in runs), *cells])
+    for name, right in shares(found, task).items():
+        runs = [run for run in found["runs"] if (run["task"], run["model"]) == (task, name)]
+        steps = ", ".join(f"{run['steps']:,}" for run in runs)
+        rows.append([name, f"{runs[0]['parameters']:,}", steps, *(spread(right[:, i]) for i in shown)])
     return rows
+
+
+def span(lengths):
+    """7, or 6-8"""
+    return f"{lengths[0]}-{lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
 
 
 def spread(right):

@@ -14,8 +14,8 @@ from ..blocks import multi_head_attention
 from ..convention import fold, generator
 from ..models.recurrent import affine, cell
 from ..ops import gru, lstm, rnn
+from .learning import say
 from .pictures import COLOURS, figure
-from .sequences import say
 
 WIDTH, STEPS, BATCH, HEADS = 64, 100, 16, 4
 SEED = 0
@@ -113,8 +113,8 @@ def draw(found):
     return made
 
 
-def table(found):
-    """A row a kind: how much is felt so many steps back."""
+def tables(found):
+    """One. A row a kind: how much is felt so many steps back."""
     shown = (1, 10, 30, found["settings"]["steps"] - 1)
     rows = [["", *(f"{k} steps back" for k in shown)], ["---", *["---:"] * len(shown)]]
-    return rows + [[name, *(f"{curve[k]:.1e}" for k in shown)] for name, curve in found["curves"].items()]
+    return [rows + [[name, *(f"{curve[k]:.1e}" for k in shown)] for name, curve in found["curves"].items()]]

@@ -15,8 +15,8 @@ from ..convention import current_backend, use_backend
 from ..models.recurrent import affine, cell
 from ..ops import gelu_tanh, lstm
 from ..threads import available_cores, workers
+from .learning import say
 from .pictures import COLOURS, figure
-from .sequences import say
 
 WIDTH, HEADS, LAYERS, BATCH = 128, 4, 2, 1
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -132,8 +132,8 @@ def draw(found):
     return made
 
 
-def table(found):
-    """A row a length: the times, and how many products must wait for one another."""
+def tables(found):
+    """One. A row a length: the times, and how many products must wait for one another."""
     columns = [(name, threads) for name in STEPS for threads in found["threads"]]
     titles = [f"{name}, {of(threads)}" for name, threads in columns]
     rows = [["tokens", *titles, *(f"{name}: products in a row" for name in STEPS)]]
@@ -141,4 +141,4 @@ def table(found):
     for i, T in enumerate(map(int, times(found, *columns[0])[0])):
         cells = [f"{times(found, *column)[1][i]:.2f} ms" for column in columns]
         rows.append([f"{T:,}", *cells, *(f"{chain(name, T):,}" for name in STEPS)])
-    return rows
+    return [rows]

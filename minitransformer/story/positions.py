@@ -10,13 +10,14 @@ import numpy as np
 from ..models import Transformer
 from ..ops import embedding, embedding_backward
 from ..ops.positions import sinusoid_table
+from .learning import EXAM, count, say, side_by_side
 from .pictures import COLOURS, figure
-from .sequences import EXAM, SYMBOLS, VOCAB, count, from_the_end, in_order, say, side_by_side
+from .tasks import SYMBOLS, VOCAB, Symbols, from_the_end, in_order
 
 SIZES = {"n_layers": 2, "n_heads": 4, "d_model": 36, "d_ff": 72, "dropout_rate": 0.0, "shared": False}
 PEAK, SHORTEST, LONGEST = 4e-3, 2, 8
 SEEDS, SECONDS = 3, 8.0
-TASKS = {"from the end": from_the_end, "sorted": in_order}
+TASKS = {"from the end": Symbols(from_the_end), "sorted": Symbols(in_order)}
 TABLE = 128  # positions, and columns, of the table that is drawn
 
 
@@ -35,11 +36,12 @@ MODELS = {"with positions": Transformer, "without": WithoutPositions}
 
 
 def measure(seeds=SEEDS, seconds=SECONDS, longest=LONGEST, tell=say):
-    lengths = list(range(SHORTEST, longest + 1))
+    lengths = range(SHORTEST, longest + 1)
+    asked = [[n] for n in lengths]
     jobs = [
-        ({"model": name, "task": task}, (kind(VOCAB, **SIZES), answer, PEAK, lengths, lengths, seconds, seed))
+        ({"model": name, "task": title}, (kind(VOCAB, **SIZES), task, PEAK, lengths, asked, seconds, seed))
         for seed in range(seeds)
-        for task, answer in TASKS.items()
+        for title, task in TASKS.items()
         for name, kind in MODELS.items()
     ]
     table = sinusoid_table(np.arange(TABLE), TABLE, float)
@@ -74,12 +76,12 @@ def draw(found):
     return made
 
 
-def table(found):
-    """A row a task and a model: the share of right answers at every length, in per cent, a mean over the seeds."""
+def tables(found):
+    """One. A row a task and a model: right answers at every length, in per cent, a mean over the seeds."""
     lengths = [n for n, _ in found["runs"][0]["right"]]
     rows = [["task", "model", *(f"length {n}" for n in lengths)], ["---", "---", *["---:"] * len(lengths)]]
     for task in TASKS:
         for name in MODELS:
             runs = [run["right"] for run in found["runs"] if (run["model"], run["task"]) == (name, task)]
             rows.append([task, name, *(f"{100 * share:.0f}" for share in np.array(runs)[..., 1].mean(0))])
-    return rows
+    return [rows]

@@ -5,20 +5,29 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date
+from functools import partial
 from inspect import signature
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.results import read as result
 from minitransformer.cli import main
 from minitransformer.convention import current_backend, use_backend
+from minitransformer.data import dates
 from minitransformer.decoding import decode
 from minitransformer.models import Transformer
 from minitransformer.ops import lstm, rnn
 from minitransformer.ops.positions import sinusoid_table
-from minitransformer.story import CLAIMS, bottleneck, gradients, parallel, positions, sequences
-from minitransformer.story.sequences import END, IGNORED, START, VOCAB, count, examples, from_the_end, in_order
+from minitransformer.story import CLAIMS, bottleneck, gradients, parallel, positions, tasks
+from minitransformer.story.learning import count, learn, say, share_right, side_by_side
+from minitransformer.story.tasks import END, IGNORED, START, VOCAB, Dates, Symbols, from_the_end, in_order
+from minitransformer.training.loop import Training, train_step
+from minitransformer.training.losses import translation_loss
+from minitransformer.training.optimizer import AdamW
 from minitransformer.trees import leaves
 
 TINY = {"n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 8, "dropout_rate": 0.0, "shared": False}
@@ -32,12 +41,12 @@ def backend():
     use_backend(before)
 
 
-# ------------------------------------------------------------------------------------------------------- sequences
+# ----------------------------------------------------------------------------------------------------------- tasks
 
 
 @pytest.mark.parametrize(("answer", "expected"), [(from_the_end, lambda row: row[::-1]), (in_order, sorted)])
 def test_what_is_to_be_written(answer, expected, rng):
-    source, mask, target, targets = examples(rng, 50, range(1, 7), answer)
+    source, mask, target, targets = Symbols(answer).examples(rng, 50, range(1, 7))
     lengths = mask[:, 0, 0].sum(1)
     assert set(lengths) == set(range(1, 7))
     for row, n, read, written in zip(source, lengths, target, targets):
@@ -47,44 +56,148 @@ def test_what_is_to_be_written(answer, expected, rng):
         assert (row[:n] >= 2).all() and (row[:n] < VOCAB).all()
 
 
+def dates_of(batch):
+    """[(text, answer)]"""
+    source, mask, _, targets = batch
+    reader, writer = tasks.alphabets()
+    texts = [reader.decode(row[there]) for row, there in zip(source, mask[:, 0, 0])]
+    return list(zip(texts, [writer.decode(row[:-1]) for row in targets]))
+
+
+def plain(text):
+    return " ".join(text.lower().split())
+
+
+@pytest.mark.parametrize("draw", [Dates().examples, Dates().questions], ids=["examples", "questions"])
+def test_dates_are_answered_rightly(draw, rng):
+    lengths = range(9, 25)
+    found = dates_of(draw(rng, 200, lengths))
+    assert len({len(text) for text, _ in found}) > 10
+    for text, answer in found:
+        day = date.fromisoformat(answer)
+        assert len(text) in lengths and plain(text) in {plain(dates.write(name, day) or "") for name in dates.FORMATS}
+
+
+def test_a_day_that_is_asked_is_never_learnt_from(rng):
+    task, lengths = Dates(), range(6, 41)
+    learnt, asked = (
+        {answer for _, answer in dates_of(draw(rng, 500, lengths))} for draw in (task.examples, task.questions)
+    )
+    assert not learnt & set(map(dates.iso, tasks.calendar(asked=True))) and len(learnt) > 450
+    assert not asked & set(map(dates.iso, tasks.calendar(asked=False))) and len(asked) > 450
+    assert sorted(tasks.calendar(True) + tasks.calendar(False)) == list(dates.days())
+
+
+@pytest.mark.parametrize("name", bottleneck.TASKS)
+def test_a_task_draws_what_its_vocabularies_hold(name, rng):
+    task, lengths = bottleneck.TASKS[name]
+    for draw, drawn in ((task.examples, lengths.learnt), (task.questions, lengths.asked[1])):
+        source, mask, target, targets = draw(rng, 300, drawn)
+        assert set(mask[:, 0, 0].sum(1)) <= set(drawn) and (2 <= source[mask[:, 0, 0]]).all()
+        assert source.max() < task.vocab_size and target.max() < task.target_vocab_size
+        assert (target[:, 0] == START).all() and ((targets == END).sum(1) == 1).all()
+
+
+# -------------------------------------------------------------------------------------------------------- learning
+
+
 def test_an_answer_is_right_when_greedy_decoding_says_it(rng):
     """The share by the forward alone is that by decoding; a model that has learnt a little is right now and then."""
-    model = Transformer(VOCAB, **TINY)
-    training = sequences.Training(model.init(rng), sequences.AdamW())
-    loss = sequences.translation_loss(model, label_smoothing=0.0)
+    model, task = Transformer(VOCAB, **TINY), Symbols(in_order)
+    training = Training(model.init(rng), AdamW())
+    loss = translation_loss(model, label_smoothing=0.0)
     for _ in range(150):
-        sequences.train_step(training, loss, [examples(rng, 64, [1, 2], in_order)], None, 1e-2, clip=1.0)
-    batch = examples(rng, 200, [2], in_order)
+        train_step(training, loss, [task.examples(rng, 64, [1, 2])], None, 1e-2, clip=1.0)
+    batch = task.questions(rng, 200, [2])
     source, source_mask, target, targets = batch
     caches = model.start(training.p, source, source_mask=source_mask, length=8)
     said = decode(model, training.p, caches, target[:, :1], max_tokens=3, end=END)
     right = np.mean([np.array_equal(text, row[:2]) for text, row in zip(said, targets)])
-    assert 0.1 < right < 1 and sequences.share_right(model, training.p, batch) == round(right, 4)
+    assert 0.1 < right < 1 and share_right(model, training.p, batch) == round(right, 4)
 
 
 def test_a_run_takes_its_time_and_says_its_steps():
     few, more = (
-        sequences.learn(Transformer(VOCAB, **TINY), from_the_end, 1e-3, [2], [2, 3], seconds, 0)
+        learn(Transformer(VOCAB, **TINY), Symbols(from_the_end), 1e-3, [2], [[2], [3, 4, 5]], seconds, 0)
         for seconds in (0.1, 0.5)
     )
     assert more["steps"] > 2 * few["steps"] > 0
-    assert [n for n, _ in few["right"]] == [2, 3]
+    assert [n for n, _ in few["right"]] == [2, 4]
     assert few["parameters"] == count(Transformer(VOCAB, **TINY))
+
+
+class Told:
+    """A task that remembers what it was asked for."""
+
+    def __init__(self, task):
+        self.task, self.drawn = task, []
+        self.examples, self.questions = (partial(self.draw, name) for name in ("examples", "questions"))
+
+    def draw(self, name, rng, number, lengths):
+        self.drawn.append((name, lengths))
+        return getattr(self.task, name)(rng, number, lengths)
+
+
+def test_what_is_asked_are_questions():
+    told = Told(Symbols(from_the_end))
+    learn(Transformer(VOCAB, **TINY), told, 1e-3, [2, 3], [[2], [4, 5]], 0.01, 0)
+    assert told.drawn[-2:] == [("questions", [2]), ("questions", [4, 5])]
+    assert set(map(str, told.drawn[:-2])) == {str(("examples", [2, 3]))}
 
 
 # ------------------------------------------------------------------------------------------------------ bottleneck
 
 
 @pytest.mark.parametrize("name", bottleneck.MODELS)
-def test_every_model_has_as_many_parameters(name):
-    make = bottleneck.MODELS[name]
-    for parameters in (bottleneck.PARAMETERS, 35_000):
-        assert abs(count(bottleneck.sized(make, parameters)) / parameters - 1) <= 0.05
+@pytest.mark.parametrize("task", bottleneck.TASKS)
+def test_every_model_has_as_many_parameters(task, name):
+    task, _ = bottleneck.TASKS[task]
+    for parameters in (bottleneck.PARAMETERS, 40_000):
+        model = bottleneck.sized(partial(bottleneck.MODELS[name], task), parameters)
+        assert abs(count(model) / parameters - 1) <= 0.05
+        assert (model.vocab_size, model.target_vocab_size) == (task.vocab_size, task.target_vocab_size)
 
 
 def test_a_size_that_no_width_gives():
     with pytest.raises(ValueError, match="no width gives a Transformer 1,000 parameters, within 5%"):
-        bottleneck.sized(bottleneck.MODELS["Transformer"], 1000)
+        bottleneck.sized(partial(bottleneck.MODELS["Transformer"], Dates()), 1000)
+
+
+def test_the_exam_has_every_length_once():
+    for _, lengths in bottleneck.TASKS.values():
+        assert [n for part in lengths.asked for n in part] == list(range(lengths.shortest, lengths.beyond + 1))
+        assert any(part[-1] == lengths.longest for part in lengths.asked), "a part is learnt from, or it is beyond"
+
+
+def test_a_table_and_a_panel_for_each_task():
+    """Of two seeds, in which the share of right answers is the length's inverse, more or less."""
+    found = {"lengths": {name: lengths._asdict() for name, (_, lengths) in bottleneck.TASKS.items()}, "runs": []}
+    for name, (_, lengths) in bottleneck.TASKS.items():
+        for model in ("last state", "Luong, dot"):
+            for sign in (1, -1):
+                right = [[part[0], 1 / part[0] + sign / 100] for part in lengths.asked]
+                run = {"task": name, "model": model, "parameters": len(name) * 1000, "steps": 7 + sign, "right": right}
+                found["runs"].append(run)
+    reversal, written = bottleneck.tables(found)
+    assert reversal[0][:4] == ["reversal", "parameters", "steps", "length 2"] and "length 16" in reversal[0]
+    assert reversal[2][:4] == ["last state", "8,000", "8, 6", "50 ± 1"]
+    assert written[0][3] == "length 6-8" and "length 30-32" in written[0] and written[0][-1] == "length 36-38"
+    assert written[3][:4] == ["Luong, dot", "5,000", "8, 6", "17 ± 1"] and written[3][-1] == "3 ± 1"
+    assert len({len(row) for row in reversal}) == len({len(row) for row in written}) == 1
+    axes = bottleneck.draw(found).axes
+    assert [ax.get_xlabel().split(":")[0] for ax in axes] == list(bottleneck.TASKS)
+    assert [ax.get_legend() is None for ax in axes] == [True, False]
+
+
+def test_what_is_kept_holds_to_its_terms():
+    """Every model on every task, as often and as large; one state is enough where there is little to hold."""
+    found = result("story_bottleneck")
+    for name in bottleneck.TASKS:
+        runs = [run for run in found["runs"] if run["task"] == name]
+        kept = [(run["seed"], run["model"]) for run in runs]
+        assert kept == [(seed, model) for seed in range(3) for model in bottleneck.MODELS]
+        assert all(abs(run["parameters"] / bottleneck.PARAMETERS - 1) <= 0.05 for run in runs)
+    assert bottleneck.shares(found, "reversal")["last state"][:, 0].mean() >= 0.9
 
 
 def test_mean_and_spread():
@@ -177,7 +290,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     """Two claims in a fraction of a second: numbers, tables, pictures; and what is there is not lost."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "LENGTHS", (4, 8))
-    monkeypatch.setattr(parallel.measure, "__defaults__", (1.0, (4, 8), sequences.say))
+    monkeypatch.setattr(parallel.measure, "__defaults__", (1.0, (4, 8), say))
     assert main(["story", "gradients", "parallel", "--seconds", "0.01", "--out", "told"]) == 0
     out = capsys.readouterr().out
     assert "RNN, small recurrent weights" in out and "products in a row" in out
@@ -198,9 +311,11 @@ def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bottleneck, "MODELS", kept)
     assert main(["story", "bottleneck", "--seconds", "0.05", "--seeds", "1", "--out", "told"]) == 0
     found = json.loads((tmp_path / "told" / "bottleneck.json").read_text(encoding="utf-8"))
-    assert [run["model"] for run in found["runs"]] == list(kept)
-    assert all(run["steps"] >= 1 and len(run["right"]) == 21 for run in found["runs"])
-    assert "Luong, dot" in capsys.readouterr().out
+    assert [(run["task"], run["model"]) for run in found["runs"]] == list(product(bottleneck.TASKS, kept))
+    for run in found["runs"]:
+        assert run["steps"] >= 1 and len(run["right"]) == len(bottleneck.TASKS[run["task"]][1].asked)
+    out = capsys.readouterr().out
+    assert "reversal, Luong, dot, seed 0" in out and "length 36-38" in out
 
 
 def at_work(symbols, lengths):
@@ -219,9 +334,9 @@ def test_no_run_outlives_who_began_it(number):
     script = f"""if True:
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from tests.story.test_story import VOCAB, TINY, Transformer, at_work, sequences
-        job = {{}}, (Transformer(VOCAB, **{TINY}), at_work, 1e-3, [2], [2], 3600.0, 0)
-        sequences.side_by_side([job] * 3, print)"""
+        from tests.story.test_story import VOCAB, TINY, Symbols, Transformer, at_work, side_by_side
+        job = {{}}, (Transformer(VOCAB, **{TINY}), Symbols(at_work), 1e-3, [2], [[2]], 3600.0, 0)
+        side_by_side([job] * 3, print)"""
     root, pipe = Path(__file__).parents[2], subprocess.PIPE
     child = subprocess.Popen(
         [sys.executable, "-c", script], cwd=root, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
@@ -236,9 +351,9 @@ def test_no_run_outlives_who_began_it(number):
 
 
 def test_a_run_that_is_killed_is_said_to_be():
-    job = {}, (Transformer(VOCAB, **TINY), killed, 1e-3, [2], [2], 1.0, 0)
+    job = {}, (Transformer(VOCAB, **TINY), Symbols(killed), 1e-3, [2], [[2]], 1.0, 0)
     with pytest.raises(ChildProcessError, match="the process of a run was ended from outside"):
-        sequences.side_by_side([job], print)
+        side_by_side([job], print)
 
 
 @pytest.mark.parametrize(
@@ -271,16 +386,16 @@ class Bar:
 
 def test_a_line_is_said_above_the_bar(capsys):
     for bar, written in ((None, []), (Bar(disable=True), []), (Bar(disable=False), ["a line"])):
-        sequences.say("a line", bar)
+        say("a line", bar)
         assert capsys.readouterr().out == ("" if written else "a line\n")
         assert bar is None or bar.written == written
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 def test_nobody_is_told_what_a_bar_looks_like(claim):
-    assert signature(claim.measure).parameters["tell"].default is sequences.say
+    assert signature(claim.measure).parameters["tell"].default is say
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 def test_every_claim_can_be_measured_drawn_and_tabled(claim):
-    assert claim.__doc__ and callable(claim.measure) and callable(claim.draw) and callable(claim.table)
+    assert claim.__doc__ and callable(claim.measure) and callable(claim.draw) and callable(claim.tables)

@@ -1,4 +1,4 @@
-"""What the claims about models learn and are asked: sequences of chance, and the same written otherwise.
+"""How the models of the story learn a task, and are asked.
 
 A run has so many seconds of one processor, not so many steps: a model whose steps are cheap does more of them. Its rate
 rises over the first of these seconds and falls to 0 with the last.
@@ -23,35 +23,9 @@ from ..training.losses import translation_loss
 from ..training.optimizer import AdamW
 from ..trees import leaves
 
-START, END, SYMBOLS = 0, 1, 16  # ids; the symbols stand behind the first two
-VOCAB = SYMBOLS + 2
-BATCH, CLIP, WARMUP = 64, 1.0, 0.1  # sequences a step; the longest gradient; the share of a run in which its rate rises
-EXAM = 300  # sequences of each length
+BATCH, CLIP, WARMUP = 64, 1.0, 0.1  # examples a step; the longest gradient; the share of a run in which its rate rises
+EXAM = 300  # questions of each length
 INIT, SAMPLING, ASKING = range(3)  # what the keys folded from the seed are for
-
-
-def from_the_end(symbols, lengths):
-    """symbols (B, T), of which so many count   ->   the same from the last to the first"""
-    places = lengths[:, None] - 1 - np.arange(symbols.shape[1])
-    return np.take_along_axis(symbols, np.maximum(places, 0), 1)
-
-
-def in_order(symbols, lengths):
-    """The same from the least to the greatest."""
-    beyond = np.arange(symbols.shape[1]) >= lengths[:, None]
-    return np.sort(np.where(beyond, VOCAB, symbols), 1)
-
-
-def examples(rng, number, lengths, answer):
-    """So many sequences of lengths drawn from these: source, source_mask, target, targets, as the loss takes them."""
-    lengths = rng.choice(lengths, number)
-    there = np.arange(lengths.max()) < lengths[:, None]
-    source = np.where(there, rng.integers(2, VOCAB, there.shape), END)
-    text = np.where(there, answer(source, lengths), END)
-    target = np.insert(text, 0, START, axis=1)
-    targets = np.append(np.where(there, text, IGNORED), np.full((number, 1), IGNORED), axis=1)
-    targets[np.arange(number), lengths] = END
-    return source, there[:, None, None], target, targets
 
 
 def share_right(model, p, batch):
@@ -67,30 +41,35 @@ def count(model):
     return sum(leaf.size for _, leaf in leaves(model.init(np.random.default_rng(0))))
 
 
+def median(lengths):
+    """The one of these that stands for all."""
+    return lengths[len(lengths) // 2]
+
+
 def rate(peak, spent):
     """The learning rate after this share of the time."""
     return peak * min(spent / WARMUP, 1) * 0.5 * (1 + math.cos(math.pi * min(spent, 1)))
 
 
-def learn(model, answer, peak, lengths, asked, seconds, seed):
+def learn(model, task, peak, lengths, asked, seconds, seed):
     """One run of so many seconds of this process's time, and then the exam: what came out, as plain numbers.
 
-    answer: what is to be written   lengths: of the sequences that are learnt   asked: lengths of the exam
+    task: what is drawn   lengths: of the sources that are learnt from   asked: [lengths] of each part of the exam
     """
     use_backend("cpu")
     root = np.random.SeedSequence(seed)
     training = Training(model.init(generator(fold(root, INIT))), AdamW(betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0))
     loss = translation_loss(model, label_smoothing=0.0)
     with workers(1):
-        compiled = [examples(generator(fold(root, SAMPLING)), 2, lengths[:1], answer)]
+        compiled = [task.examples(generator(fold(root, SAMPLING)), 2, lengths)]
         loss.backward(1.0, loss(training.p, *compiled[0])[1])  # what is compiled, is compiled before the time runs
         losses, begin, spent = [], time.process_time(), 0.0
         while spent < 1:
-            batch = examples(generator(fold(fold(root, SAMPLING), training.step)), BATCH, lengths, answer)
+            batch = task.examples(generator(fold(fold(root, SAMPLING), training.step)), BATCH, lengths)
             losses.append(train_step(training, loss, [batch], None, rate(peak, spent), clip=CLIP))
             spent = (time.process_time() - begin) / seconds
         rng = generator(fold(root, ASKING))
-        right = [[n, share_right(model, training.p, examples(rng, EXAM, [n], answer))] for n in map(int, asked)]
+        right = [[median(part), share_right(model, training.p, task.questions(rng, EXAM, part))] for part in asked]
     return {
         "seed": seed,
         "parameters": count(model),
