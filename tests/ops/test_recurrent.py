@@ -227,7 +227,7 @@ def test_the_other_way_round(cell, rng):
 @each_cell
 @given(seed=seeds, reverse=st.booleans(), t=st.integers(0, 4))
 def test_a_change_moves_the_next_step_and_nothing_earlier(cell, seed, reverse, t):
-    """Each step feels the one before, and so all that went before; but how much of it is left fades, down to rounding."""
+    """Each step feels the one before, and so all before that; but how much is left of it fades, down to rounding."""
     rng = np.random.default_rng(seed)
     p, x, states = set_out(cell, rng)
     changed = x.copy()
