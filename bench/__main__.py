@@ -18,7 +18,7 @@ from .compare import compare
 from .machine import least_time, machine, measured_floor
 
 BENCHMARKS = ("step", "products", "why", "attention", "decoding", "operation", "recurrent", "block", "start")
-BENCHMARKS += ("tokenizers",)
+BENCHMARKS += ("reading", "tokenizers")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -1,16 +1,55 @@
 """Decoding: 32 tokens one after another with a cache, greedy, from prompts of 32; float32."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .contender import Benchmark, Contender
-from .step import Size, model_of
+
+
+class Size(NamedTuple):
+    family: str  # of FAMILIES
+    layers: int
+    heads: int
+    width: int
+    context: int
+    batch: int
+    vocab: int = 65
+
 
 SIZES = {
-    "small": Size(4, 4, 128, 128, 1),
-    "gpt2": Size(12, 12, 768, 128, 1, 50257),
-    "gpt2-batch": Size(12, 12, 768, 128, 8, 50257),
+    "small": Size("gpt2", 4, 4, 128, 128, 1),
+    "gpt2": Size("gpt2", 12, 12, 768, 128, 1, 50257),
+    "gpt2-batch": Size("gpt2", 12, 12, 768, 128, 8, 50257),
+    "llama": Size("llama", 12, 12, 768, 128, 1, 32000),
 }
 NEW = 32
+
+
+def gpt2(size):
+    from minitransformer.models import GPT2
+
+    return GPT2(size.vocab, size.context, size.layers, size.heads, size.width, dropout_rate=0.0)
+
+
+def llama(size):
+    """With a third of the heads for keys and values, and a network 8/3 as wide as the model"""
+    from minitransformer.models import LLaMA
+
+    heads = {"n_heads": size.heads, "n_kv_heads": size.heads // 3, "d_head": size.width // size.heads}
+    widths = {"d_model": size.width, "d_ff": 8 * size.width // 3}
+    return LLaMA(size.vocab, size.context, size.layers, **heads, **widths)
+
+
+FAMILIES = {  # ours, and what transformers calls it
+    "gpt2": (gpt2, "GPT2Config", "GPT2LMHeadModel"),
+    "llama": (llama, "LlamaConfig", "LlamaForCausalLM"),
+}
+
+
+def model_of(size):
+    model = FAMILIES[size.family][0](size)
+    return model, model.init(np.random.default_rng(0))
 
 
 def prompts_of(size):
@@ -18,8 +57,10 @@ def prompts_of(size):
 
 
 def work(size):
-    """A token reads every weight once, whatever the batch, but of the embeddings only a row."""
-    matrices = size.layers * 12 * size.width**2 + size.vocab * size.width
+    """A token reads every matrix once, whatever the batch, but of an embedding only a row."""
+    D = size.width
+    of_layer = {"gpt2": 12 * D * D, "llama": (2 + 2 / 3) * D * D + 8 * D * D}[size.family]
+    matrices = size.layers * of_layer + size.vocab * D
     return {"bytes": 4 * matrices * NEW, "flops": 2 * matrices * NEW * size.batch}
 
 
@@ -44,17 +85,20 @@ def ours(backend):
 
 
 def transformers(size):
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from importlib import import_module
 
-    from minitransformer.pretrained.gpt2 import config_of, table
+    import torch
+    import transformers
+
     from minitransformer.pretrained.names import tensors_of
 
     from . import pytorch as theirs
 
     model, p = model_of(size)
-    module = GPT2LMHeadModel(GPT2Config.from_dict(config_of(model))).eval()
-    named = tensors_of(p, table(model)).items()
+    config, module = (getattr(transformers, name) for name in FAMILIES[size.family][1:])
+    published = import_module(f"minitransformer.pretrained.{size.family}")
+    module = module(config.from_dict(published.config_of(model))).eval()
+    named = tensors_of(p, published.table(model)).items()
     theirs.load([(module.get_parameter(name), torch.from_numpy(array)) for name, array in named])
     ids = torch.tensor(prompts_of(size))
 
@@ -74,5 +118,5 @@ BENCHMARK = Benchmark(
     {"NumPy": ours("reference"), "kernels": ours("cpu"), "transformers": transformers},
     work,
     tolerance=0.0,
-    tiny=Size(1, 1, 8, 2 * NEW, 1),
+    tiny=Size("gpt2", 1, 1, 8, 2 * NEW, 1),
 )

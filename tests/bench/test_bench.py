@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from bench import __main__ as command
-from bench import attention, block, child, decoding, operation, picture, products, step
+from bench import attention, block, child, decoding, operation, picture, products, reading, step
 from bench.compare import Wrong, compare, error
 from bench.contender import sketch
 from minitransformer.convention import THINGS
+from minitransformer.trees import leaves
 
 from .toy import BENCHMARK as TOY
 
@@ -90,8 +91,23 @@ def test_the_work_of_the_products_is_the_steps_without_attention():
 def test_the_work_of_decoding():
     """Of one layer of width 2, ids below 5, two texts: all weights for every token of 32, by every text."""
     matrices = 4 * 2 * 2 + 2 * 2 * 8 + 5 * 2
-    found = decoding.work(step.Size(1, 1, 2, 64, 2, 5))
+    found = decoding.work(decoding.Size("gpt2", 1, 1, 2, 64, 2, 5))
     assert found == {"bytes": 32 * 4 * matrices, "flops": 32 * 2 * matrices * 2}
+
+
+def test_the_work_of_decoding_is_that_of_the_matrices_it_has():
+    size = decoding.Size("llama", 2, 3, 12, 64, 2, 5)
+    _, p = decoding.model_of(size)
+    matrices = sum(w.size for path, w in leaves(p) if w.ndim == 2 and path != "token.weight")
+    assert decoding.work(size)["bytes"] == pytest.approx(32 * 4 * matrices)
+
+
+def test_the_work_of_reading():
+    """Of one layer of width 4: the products of the maps of every token, and of each text's attention."""
+    size = reading.Size(1, 2, 4, 20, 3)
+    lengths = reading.lengths_of(size)
+    maps, attention = (4 + 8) * 4 * 4 * lengths.sum(), 2 * 4 * (lengths**2).sum()
+    assert reading.work(size)["flops"] == 2 * maps + 2 * attention
 
 
 def test_the_work_of_a_block():
