@@ -18,7 +18,7 @@ class Benchmark(NamedTuple):
     about: str
     sizes: dict  # name -> what the makers take
     contenders: dict  # name -> a function: a size to a Contender
-    work: Callable  # size -> {"flops": ..., "bytes": ...}, of which the floor follows
+    work: Callable  # size -> {"flops": ..., "bytes": ...}, of which the floor follows; "tokens", for tokens a second
     tolerance: float = 1e-4  # of the answers, in float32, relative to the length of each
     apart: dict = {}  # size -> the contender that cannot take part in it
     tiny: Any = None  # a size that is run first in every process, and not timed

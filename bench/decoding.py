@@ -61,7 +61,7 @@ def work(size):
     D = size.width
     of_layer = {"gpt2": 12 * D * D, "llama": (2 + 2 / 3) * D * D + 8 * D * D}[size.family]
     matrices = size.layers * of_layer + size.vocab * D
-    return {"bytes": 4 * matrices * NEW, "flops": 2 * matrices * NEW * size.batch}
+    return {"bytes": 4 * matrices * NEW, "flops": 2 * matrices * NEW * size.batch, "tokens": NEW * size.batch}
 
 
 def ours(backend):

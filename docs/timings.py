@@ -67,19 +67,22 @@ def machine_line(result):
 
 def table(result):
     """A line for each size and contender: time with its spread, against the other of its size, and of the floor."""
-    rows = [
-        "| size | contender | median | from … to | speed | of the floor | memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, size in result["sizes"].items():
+    sizes = result["sizes"].items()
+    tokens = ["tokens/s"] if any("tokens" in size["work"] for _, size in sizes) else []
+    columns = ["size", "contender", "median", "from … to", *tokens, "speed", "of the floor", "memory"]
+    rows = [line(columns), line(["---", "---", *["---:"] * (len(columns) - 2)])]
+    for name, size in sizes:
         other = held_against(size)
         for row in size["rows"]:
-            rows.append(
-                f"| {name} | {row['contender']} | {time(row['median'])} | {time(row['least'])} … {time(row['most'])} "
-                f"| {other['median'] / row['median']:.2f} × {other['contender']} "
-                f"| {of_floor(size, row)} | {memory(result, row)} |"
-            )
+            cells = [name, row["contender"], time(row["median"]), f"{time(row['least'])} … {time(row['most'])}"]
+            cells += [f"{size['work']['tokens'] / row['median']:,.0f}"] if tokens else []
+            cells += [f"{other['median'] / row['median']:.2f} × {other['contender']}"]
+            rows.append(line([*cells, of_floor(size, row), memory(result, row)]))
     return "\n".join([*rows, "", machine_line(result), ""])
+
+
+def line(cells):
+    return f"| {' | '.join(cells)} |"
 
 
 def of_floor(size, row):

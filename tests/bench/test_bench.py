@@ -92,7 +92,7 @@ def test_the_work_of_decoding():
     """Of one layer of width 2, ids below 5, two texts: all weights for every token of 32, by every text."""
     matrices = 4 * 2 * 2 + 2 * 2 * 8 + 5 * 2
     found = decoding.work(decoding.Size("gpt2", 1, 1, 2, 64, 2, 5))
-    assert found == {"bytes": 32 * 4 * matrices, "flops": 32 * 2 * matrices * 2}
+    assert found == {"bytes": 32 * 4 * matrices, "flops": 32 * 2 * matrices * 2, "tokens": 64}
 
 
 def test_the_work_of_decoding_is_that_of_the_matrices_it_has():
@@ -107,7 +107,7 @@ def test_the_work_of_reading():
     size = reading.Size(1, 2, 4, 20, 3)
     lengths = reading.lengths_of(size)
     maps, attention = (4 + 8) * 4 * 4 * lengths.sum(), 2 * 4 * (lengths**2).sum()
-    assert reading.work(size)["flops"] == 2 * maps + 2 * attention
+    assert reading.work(size) == {"flops": 2 * maps + 2 * attention, "tokens": lengths.sum()}
 
 
 def test_the_work_of_a_block():
