@@ -13,7 +13,7 @@ from minitransformer import use_backend
 
 ALWAYS = {"deadline": None, "print_blob": True}
 settings.register_profile("fast", max_examples=20, derandomize=False, **ALWAYS)
-settings.register_profile("thorough", max_examples=200, derandomize=False, **ALWAYS)
+settings.register_profile("thorough", max_examples=200, derandomize=False, **ALWAYS)  # --hypothesis-profile=thorough
 settings.register_profile("gate", max_examples=20, derandomize=True, **ALWAYS)  # a change is judged, not a draw
 settings.load_profile("fast")
 

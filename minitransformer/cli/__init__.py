@@ -101,7 +101,7 @@ def choose_backend(name, on_device):
 
         if SIMULATED:
             print(
-                "note: NUMBA_ENABLE_CUDASIM is set: kernels are simulated, a thread by a thread, which takes hours for "
+                "note: NUMBA_ENABLE_CUDASIM is set: kernels are simulated, thread by thread, which takes hours for "
                 "what a device does in seconds; unset it to use a device",
                 file=sys.stderr,
             )
@@ -130,7 +130,7 @@ def printable(text):
 
 
 def one_line(text):
-    """What an error says, whatever a damaged file calls its things."""
+    """What an error says, in one line of what can be shown, whatever a damaged file calls its things."""
     return printable(text).replace("\n", " ")
 
 

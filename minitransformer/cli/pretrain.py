@@ -98,7 +98,11 @@ def free_model(args):
 
 
 def publish(run):
-    """The model of the last step as it is published, in FOLDER/model; what an end in the midst of it left, goes."""
+    """The model of the last step as it is published, in FOLDER/model.
+
+    What a process that was ended in the midst of this has left goes first: what was being written, its files' own
+    temporary names, and the folder that was to be replaced.
+    """
     import os
 
     from ..files import TEMPORARY, only_writer, publish_folder, remove_folder

@@ -59,7 +59,10 @@ def masked(ids, vocabulary, key, *, words=None, share=SHARE):
 
 
 def choose(places, words, share, rng):
-    """The places that are chosen, in order: a share of them on average, and at least one where there is one."""
+    """The places that are chosen, in order: a share of them on average, at least one where there is one.
+
+    Of whole words, those that fit into that number: perhaps none.
+    """
     if not len(places):
         return places
     number = max(1, int(share * len(places) + rng.random()))

@@ -1,7 +1,7 @@
 """Documents packed into rows of at most so many tokens: pairs of segments for BERT, full sentences for RoBERTa.
 
     [CLS] a a a [SEP] b b [SEP]         types 0 0 0 0 0 1 1 1       does b follow a?
-    <s> a a a a </s> b b </s>           types 0 0 0 0 0 0 0 0       a document ends in the middle of the row
+    <s> a a a a </s> b b </s>           types 0 0 0 0 0 0 0 0 0     a document ends in the middle of the row
 
 A row names spans of one long row of ids, so that the same text can stand in many rows. What is said of a span by the
 letters: begin and end, as a slice has them.

@@ -7,7 +7,7 @@ loss. The derivative along a direction u is taken by central differences of four
 
 at steps halved again and again. Large steps err by curvature, small ones by rounding; the step is the one where two
 successive estimates agree best, chosen without looking at the analytic value. (One fixed step fails correct code.) It
-is not halved further where two have agreed closely, and two in a row less since: from there on, rounding grows.
+is not halved further where two have agreed closely and two pairs since closely, but no better: rounding has taken over.
 
 Small arrays are checked element by element, large ones at some elements and along some directions, both drawn at
 random. The error of a gradient is
@@ -25,7 +25,8 @@ import numpy as np
 from ..trees import leaves, tree_map
 
 STEPS = 8e-3 * 0.5 ** np.arange(-1.0, 12.0)  # each step's outer points are the inner points of the one before
-ENOUGH = 2  # halvings in a row that make it worse
+CLOSELY = 0.65  # within eps ** CLOSELY of themselves: a kink that hides in that counts too little to fail anything
+ENOUGH = 2  # pairs that agree closely, but no better than the best
 EXTENDED = np.longdouble
 
 
@@ -178,18 +179,18 @@ def derivative(loss, array, u):
             array[...] = kept + h * u
         return loss()
 
-    best, least, worse = np.array(np.nan, array.dtype)[()], np.inf, 0
-    steps = STEPS.astype(array.dtype)
+    best, least, since = np.array(np.nan, array.dtype)[()], np.inf, 0
+    steps, close = STEPS.astype(array.dtype), np.finfo(array.dtype).eps ** CLOSELY
     far, before = at(steps[0]) - at(-steps[0]), np.nan
     for h in steps[1:]:
         near = at(h) - at(-h)
         estimate = (8 * near - far) / (12 * h)
-        change = abs(estimate - before)  # NaN where a step goes too far: no number, and no verdict
+        change = abs(estimate - before)
         if change < least:
-            best, least, worse = estimate, change, 0
-        elif change >= least:
-            worse += 1
-        if worse >= ENOUGH and least <= np.finfo(array.dtype).eps ** 0.6 * abs(best):
+            best, least, since = estimate, change, 0
+        elif change <= close * abs(best):  # NaN, where a step goes too far, is neither
+            since += 1
+        if since == ENOUGH:
             break
         far, before = near, estimate
     array[...] = kept

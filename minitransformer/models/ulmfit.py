@@ -28,6 +28,7 @@ from ..ops import (
     relu,
 )
 from ..ops.dropout import check_rate
+from .awd_lstm import AWDLSTM
 from .checks import check_count
 from .initial import norm
 
@@ -43,6 +44,8 @@ class ULMFiT:
     activation: Any = relu
 
     def __post_init__(self):
+        if not isinstance(self.body, AWDLSTM):
+            raise ValueError(f"ULMFiT: body is {self.body!r}, expected an AWDLSTM")
         check_count("n_classes", self.n_classes)
         check_count("d_hidden", self.d_hidden)
         check_rate(self.pooled_rate)

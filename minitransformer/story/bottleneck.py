@@ -22,7 +22,7 @@ SEEDS, SECONDS = 3, 16.0
 
 
 class Lengths(NamedTuple):
-    """Of the sources of a task: that are learnt from, and up to which it is measured, in parts of so many lengths."""
+    """Of a task's sources: the least and the most that are learnt from, the most that is asked, and how many are a part."""
 
     shortest: int
     longest: int

@@ -24,8 +24,8 @@ from ..training.optimizer import AdamW
 from ..trees import leaves
 
 BATCH, CLIP, WARMUP = 64, 1.0, 0.1  # examples a step; the longest gradient; the share of a run in which its rate rises
-EXAM = 300  # questions of each length
-INIT, SAMPLING, ASKING = range(3)  # what the keys folded from the seed are for
+EXAM = 300  # questions of each part of the exam
+INIT, SAMPLING, ASKING, COMPILING = range(4)  # what the keys folded from the seed are for
 
 
 def share_right(model, p, batch):
@@ -61,7 +61,7 @@ def learn(model, task, peak, lengths, asked, seconds, seed):
     training = Training(model.init(generator(fold(root, INIT))), AdamW(betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0))
     loss = translation_loss(model, label_smoothing=0.0)
     with workers(1):
-        compiled = [task.examples(generator(fold(root, SAMPLING)), 2, lengths)]
+        compiled = [task.examples(generator(fold(root, COMPILING)), 2, lengths)]
         loss.backward(1.0, loss(training.p, *compiled[0])[1])  # what is compiled, is compiled before the time runs
         losses, begin, spent = [], time.process_time(), 0.0
         while spent < 1:

@@ -30,7 +30,7 @@ class Task(Protocol):
         """To learn from: source (B, S), source_mask (B, 1, 1, S), target (B, T), targets (B, T)"""
 
     def questions(self, rng, number, lengths):
-        """To be asked: the same of what is never learnt from."""
+        """To be asked: the same, of what is not learnt from where that can be told apart."""
 
 
 # --------------------------------------------------------------------------------------------------------- symbols
@@ -84,7 +84,7 @@ def calendar(asked):
 
 
 class Dates:
-    """Every day and format as likely as another, but for texts of other lengths: short ones are in figures."""
+    """A day and a format by chance, until the text has one of these lengths; the short ones are mostly figures."""
 
     @property
     def vocab_size(self):

@@ -29,7 +29,7 @@ Special tokens that stand in a text are themselves.
 import dataclasses
 import re
 from collections import Counter
-from math import exp, inf
+from math import exp, inf, isfinite
 
 import numpy as np
 
@@ -230,8 +230,8 @@ class UnigramTokenizer(Tokenizer):
         for begin, end, id, score in self.edges(word):
             arriving[end].append((sums[begin] + sharpness * score, (id, begin, end)))
             sums[end] = float(np.logaddexp(sums[end], arriving[end][-1][0]))
-        if sums[-1] == -inf:
-            raise ValueError(f"with a sharpness of {sharpness} no cut of a word has a probability")
+        if not isfinite(sums[-1]):
+            raise ValueError(f"with a sharpness of {sharpness} no cut of {word[:20]!r} has a probability")
         came = [None] * (len(word) + 1)
         end = len(word)
         while end:

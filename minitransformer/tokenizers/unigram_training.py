@@ -41,7 +41,7 @@ def learnt_pieces(words, n_pieces):
     if not pieces:
         return [], np.zeros(0)
     groups, around = lattices(words, pieces), ways_around(pieces)
-    scores, left = np.full(len(pieces), -np.log(len(pieces))), len(pieces)
+    scores = np.full(len(pieces), -np.log(len(pieces)))
     while True:
         for _ in range(STEPS):
             _, counts = expected(scores, groups)

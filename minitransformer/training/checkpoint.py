@@ -175,7 +175,7 @@ def read_checkpoint(folder):
     tensors = read_tensors(folder / "model.safetensors")
     try:
         p = fill(model.init(np.random.default_rng(0)), tensors)
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{folder / 'model.safetensors'} does not fit its configuration: {error}") from None
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.vocab_size != vocab_size_of(model):

@@ -291,6 +291,26 @@ def test_known_derivatives(name, dtype):
     assert abs(slope(f, x, dtype) - expected) <= limit * abs(expected)
 
 
+@pytest.mark.parametrize("weight", [3e-7, 3e-9, 3e-10])
+@pytest.mark.parametrize("dtype", [np.float64, EXTENDED], ids=["float64", "extended"])
+def test_beside_a_kink_that_counts_little(weight, dtype):
+    """Estimates nearly agree before the step is short enough: what they then err by must be less than what passes."""
+    found = slope(lambda x: np.exp(x) + dtype(weight) * np.maximum(x - dtype(2e-5), 0), 0, dtype)
+    assert abs(found - 1) <= bar("operation", dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, EXTENDED], ids=["float64", "extended"])
+def test_it_stops_where_rounding_has_taken_over(dtype):
+    asked = []
+
+    def sine(x):
+        asked.append(x[0])
+        return np.sin(x)
+
+    slope(sine, 0.7, dtype)
+    assert 12 <= len(asked) < 22  # of 26
+
+
 def test_a_derivative_along_a_direction_leaves_no_trace(rng):
     x = rng.normal(size=(4, 3)).T
     kept, u = x.copy(), rng.normal(size=(3, 4))

@@ -175,6 +175,13 @@ def test_a_sharpness_with_which_nothing_can_be_drawn(sharpness):
         TOKENIZER.sample("tell", KEY, sharpness=sharpness)
 
 
+def test_scores_above_zero_and_a_sharpness_with_which_nothing_can_be_drawn():
+    tokenizer = UnigramTokenizer(["<unk>", "▁", "a"], [0.0, 2.0, 3.0])
+    assert tokenizer.sample("a", KEY, sharpness=1e3).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="sharpness of 1e\\+308 no cut of '▁a' has a probability"):
+        tokenizer.sample("a", KEY, sharpness=1e308)
+
+
 # ----------------------------------------------------------------------------------------------------------- training
 
 

@@ -90,7 +90,7 @@ def test_a_checkpoint_of_another_configuration(tmp_path, settings, finished):
     refused("does not fit its configuration: missing: layers.1", configuration=gpt2 | {"n_layers": 2})
     refused("does not configure a GPT2", configuration=gpt2 | {"wings": 2})
     refused("n_heads=3 does not divide d_model=8", configuration=gpt2 | {"n_heads": 3})
-    refused("does not fit its configuration: 'int' object", model="ULMFiT", configuration={"body": 3})
+    refused("ULMFiT: body is 3, expected an AWDLSTM", model="ULMFiT", configuration={"body": 3})
     refused("names the model 'linear'; there are: .*GPT2", model="linear")
     refused("is not of a minitransformer checkpoint 1", format="something else")
 

@@ -1,8 +1,8 @@
 """Attention on the device: by the best rung of the ladder (attention/) that can, else by the formula itself.
 
-The ladder is asked for float32 alone, and so without its tensor cores; it is made for heads of some widths, and knows
-neither a bias on the scores nor dropout of the weights. What it cannot do is done as the reference does it, with CuPy's
-matrix products: then there are scores and weights of T × S for every head, in memory.
+The ladder is asked for float32 alone, and so without its tensor cores; for heads of a width that no higher rung has,
+that is the first. It knows neither a bias on the scores nor dropout of the weights. What it cannot do is done as the
+reference does it, with CuPy's matrix products: then there are scores and weights of T × S for every head, in memory.
 """
 
 import numpy as np
@@ -52,11 +52,10 @@ def by_the_formula(q, k, v, bias, allowed, dropout_rate, key):
 
 
 def best_rung(q, k):
-    """The highest rung for arrays like these, forward and backward; None where there is none."""
+    """The highest rung for arrays like these, forward and backward; None where there is nothing to do."""
     if q.dtype != np.float32 or 0 in (*q.shape, *k.shape):
         return None
-    names = that_can("float32", q.shape[3], backward=True)
-    return RUNGS[names[0]] if names else None
+    return RUNGS[that_can("float32", q.shape[3], backward=True)[0]]
 
 
 ops.attention.implement("cuda", attention, attention_backward)

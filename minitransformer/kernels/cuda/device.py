@@ -3,7 +3,7 @@
 A launch is a grid of blocks of threads. The threads of a block run on one multiprocessor: they share its memory and can
 wait for each other. 32 of them, a warp, run in step and can read each other's registers. Blocks know nothing of each
 other and come in any order. Every kernel of this folder (attention has shapes of its own) has blocks of THREADS
-threads, and one of two shapes:
+threads, and nearly all have one of two shapes (sums down columns go by strips: column_sums.py):
 
     elements    so many blocks that the device is full; a thread does elements i, i + THREADS · blocks, ...
     rows        a block to each row, whose threads share its elements among them

@@ -96,9 +96,13 @@ def compiled(kernel, signature, architecture):
     from numba import cuda
     from numba.cuda import dispatcher
 
+    asked = dispatcher.get_current_device
     if not cuda.is_available():  # inlined functions ask the driver what it compiles for, even here
         dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=ARCHITECTURES[architecture])
-    ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=ARCHITECTURES[architecture])
+    try:
+        ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=ARCHITECTURES[architecture])
+    finally:
+        dispatcher.get_current_device = asked
     with tempfile.TemporaryDirectory() as folder:
         source, binary = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         source.write_text(ptx, encoding="utf-8")

@@ -63,9 +63,9 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
     """The Problem, for the rung of this name. Errors say what did not fit, and which rung can."""
     rung = RUNGS[name]
     if bias is not None:
-        raise ValueError("attention: no rung on CUDA adds a bias; the backends 'reference' and 'cpu' do")
+        raise ValueError("attention: no rung on CUDA adds a bias; the attention of every backend does")
     if key is not None and dropout_rate > 0:
-        raise ValueError("attention: no rung on CUDA drops weights; the backends 'reference' and 'cpu' do")
+        raise ValueError("attention: no rung on CUDA drops weights; the attention of every backend does")
     check_place(q=q, k=k, v=v, mask=mask)
     for label, array in {"q": q, "k": k, "v": v, "mask": mask}.items():
         check_axes(label, array)
@@ -126,7 +126,7 @@ def instead(rung, K, backward):
     """Which rung can what this one cannot."""
     others = [other for other in that_can(rung.precision, K, backward) if other != rung.name]
     if not others:
-        return "no rung does; the backends 'reference' and 'cpu' take any"
+        return "no rung does; the attention of every backend takes any"
     return f"{' and '.join(map(repr, others))} can"
 
 

@@ -18,7 +18,8 @@ if SIMULATED:
     from ...cpu import calls
     from ...cpu.agreement import backend
 
-    settings.register_profile("simulated", max_examples=4, deadline=None, print_blob=True, phases=PHASES)
+    always = {"deadline": None, "print_blob": True, "derandomize": "DERANDOMIZED" in os.environ}
+    settings.register_profile("simulated", max_examples=4, phases=PHASES, **always)
     settings.load_profile("simulated")
 
     def batch(pick, most=2):
