@@ -33,17 +33,18 @@ def ulmfit_table():
     for name in ("counts of words", *ULMFIT_WAYS):
         shares = ulmfit_shares(name)
         rows.append(f"| {name} | {' | '.join(f'{share:.1f}' for share in shares)} | {mean_and_spread(shares)} |")
-    return "\n".join([*rows, "", ulmfit_gain(), "", ulmfit_language_model(found), "", measured_on(found), ""])
+    gains = " ".join(ulmfit_gain(name) for name in ("ULMFiT",))
+    return "\n".join([*rows, "", f"In percent. {gains}", "", ulmfit_language_model(found), "", measured_on(found), ""])
 
 
-def ulmfit_gain():
+def ulmfit_gain(name):
     """A sentence: is it above two standard deviations of the difference of two runs?"""
-    ours, theirs = ulmfit_shares("ULMFiT"), ulmfit_shares("from nothing")
+    ours, theirs = ulmfit_shares(name), ulmfit_shares("from nothing")
     gain, spread = ours.mean() - theirs.mean(), np.sqrt(ours.var(ddof=1) + theirs.var(ddof=1))
-    verdict = "better by more than two standard deviations" if gain > 2 * spread else "**not better**"
+    verdict = "better by more than two" if gain > 2 * spread else "**not better** by two"
     return (
-        f"In percent. ULMFiT is {abs(gain):.1f} points {'above' if gain > 0 else 'below'} training from nothing, where "
-        f"the standard deviation of such a difference is {spread:.1f}: it is {verdict}."
+        f"{name}: {abs(gain):.1f} points {'above' if gain > 0 else 'below'} training from nothing, {verdict} standard "
+        f"deviations of such a difference, which is {spread:.1f}."
     )
 
 
