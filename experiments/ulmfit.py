@@ -3,7 +3,7 @@
 The three steps of ULMFiT (Howard & Ruder 2018, section 3): a language model learns from plain text, here the language
 reference, and the docstrings and comments of all other modules; goes on with those of the task's modules, without
 labels; and becomes a classifier, thawed layer by layer from the top. Beside it, the same classifier begins from
-nothing, and one without the second step; and there is what mere counts of words say.
+nothing, one from the table of words alone, and one without the second step; and there is what mere counts of words say.
 
 The rates, dropout and the number of epochs were chosen on a seed that is not among those reported, for either side.
 
@@ -224,6 +224,7 @@ def learn(seed, threads=1):
         found = {"perplexity": [round(float(np.exp(each)), 1) for each in (before, loss_of(model, after, asked))]}
         ways = {
             "from nothing": ({}, FROM_NOTHING),
+            "ULMFiT's words alone": ({"token": after["token"]}, FROM_NOTHING),
             "without step two": (p, CLASSIFYING),
             "ULMFiT": (after, CLASSIFYING),
         }

@@ -140,7 +140,7 @@ def test_what_ulmfit_found_is_of_this_code():
     for run in found["runs"]:  # step two brings the language model nearer to the task, and each way learns something
         assert run["perplexity"][1] < run["perplexity"][0]
         assert all(run[name][-1][1] > run["held_out"] / 6 for name in ("from nothing", "ULMFiT"))
-        ways = "from nothing", "without step two", "ULMFiT"
+        ways = "from nothing", "without step two", "ULMFiT's words alone", "ULMFiT"
         assert len({run[name][-1][0] for name in ways}) == 1  # all in as many steps
 
 
