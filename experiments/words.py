@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 WORD = re.compile(r"[a-z]+|[0-9]+|[^\sa-z0-9]")
+COMMENT = re.compile(r"(?:^[ \t]*#.*\n)+", re.M)  # whole lines of it, one after another
 UNKNOWN, BEGIN = 0, 1  # ids of a word that the vocabulary lacks, and of the beginning of a text
 OWN = ["<unknown>", "<begin>"]
 NO_LIBRARY = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "pydoc_data", "site-packages", "dist-packages"}
@@ -20,22 +21,38 @@ def words(text):
     return WORD.findall(text.lower())
 
 
+def modules():
+    """(top module, source) of every file of the standard library"""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(library.rglob("*.py")):
+        place = path.relative_to(library)
+        if NO_LIBRARY.isdisjoint(place.parts):
+            yield place.parts[0].removesuffix(".py"), path.read_bytes()
+
+
 @cache
 def docstrings():
     """[(top module, docstring), ...] of every module, class and function of the standard library, each text once"""
-    library, found = Path(sysconfig.get_paths()["stdlib"]), {}
-    for path in sorted(library.rglob("*.py")):
-        place = path.relative_to(library)
-        if not NO_LIBRARY.isdisjoint(place.parts):
-            continue
+    found = {}
+    for module, source in modules():
         try:
-            tree = ast.parse(path.read_bytes())
+            tree = ast.parse(source)
         except (SyntaxError, ValueError):
             continue
         for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 if text := ast.get_docstring(node):
-                    found.setdefault(text, place.parts[0].removesuffix(".py"))
+                    found.setdefault(text, module)
+    return [(module, text) for text, module in found.items()]
+
+
+@cache
+def comments():
+    """[(top module, comment), ...] of the standard library: lines that are nothing else, without their signs"""
+    found = {}
+    for module, source in modules():
+        for lines in COMMENT.findall(source.decode("utf-8", "replace")):
+            found.setdefault(re.sub(r"(?m)^[ \t]*#+", "", lines), module)
     return [(module, text) for text, module in found.items()]
 
 

@@ -31,6 +31,19 @@ def test_docstrings_of_a_library(tmp_path, monkeypatch):
     assert words.docstrings.__wrapped__() == [("a", "Of a."), ("a", "Of A."), ("a", "Of f."), ("b", "Of g.")]
 
 
+def test_comments_of_a_library(tmp_path, monkeypatch):
+    """Lines of comment that follow each other are one, without signs; each text once, and none from behind code."""
+    (tmp_path / "a.py").write_text("#!python\nx = 1  # one\n    ## Two\n    # lines.\ny = 2\n# Again.\nz = 3\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.py").write_text("def (:\n# Again.\n\n# Of c, caf\xe9.\n\n# Of c.\n", "latin-1")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "e.py").write_text("# Of no interest.\n")
+    monkeypatch.setattr(words.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    found = [(module, words.words(text)) for module, text in words.comments.__wrapped__()]
+    assert found[:3] == [("a", ["!", "python"]), ("a", ["two", "lines", "."]), ("a", ["again", "."])]
+    assert [module for module, _ in found[3:]] == ["b", "b"] and found[4][1] == ["of", "c", "."]
+
+
 def test_a_vocabulary_and_a_wider_one():
     texts = [["b", "a", "a"], ["b", "c", "a"]]
     known = Vocabulary.of(texts, least=2, size=10)
@@ -127,6 +140,8 @@ def test_what_ulmfit_found_is_of_this_code():
     for run in found["runs"]:  # step two brings the language model nearer to the task, and each way learns something
         assert run["perplexity"][1] < run["perplexity"][0]
         assert all(run[name][-1][1] > run["held_out"] / 6 for name in ("from nothing", "ULMFiT"))
+        ways = "from nothing", "without step two", "ULMFiT's words alone", "ULMFiT"
+        assert len({run[name][-1][0] for name in ways}) == 1  # all in as many steps
 
 
 @pytest.fixture
@@ -134,19 +149,42 @@ def library(monkeypatch):
     """Made-up docstrings: those of a module speak of it."""
     found = [(m, " ".join([f"{m} does {i}"] * 3)) for m in ulmfit.MODULES for i in range(50)]
     monkeypatch.setattr(ulmfit, "docstrings", lambda: found + [("json", "of json"), ("xml", "too short")])
+    monkeypatch.setattr(ulmfit, "comments", lambda: [("json", "for json"), ("email", "for email"), ("xml", "for xml")])
     monkeypatch.setattr(ulmfit, "python_reference", lambda: "one topic\n\nanother topic")
 
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_nothing_of_the_exam_is_read_before(seed, library):
     labelled, plain, exam = ulmfit.split(seed)
-    assert len(labelled) == 12 * ulmfit.LABELLED and len(exam) == 12 * ulmfit.EXAM and len(plain) == 12 * 20
+    assert len(labelled) == 12 * ulmfit.LABELLED and len(exam) == 12 * ulmfit.EXAM and len(plain) == 12 * 20 + 3
     asked = {tuple(text) for text, _ in exam}
-    assert len(asked) == len(exam) and asked.isdisjoint(map(tuple, plain))
+    assert len(asked) == len(exam)
+    assert asked.isdisjoint(tuple(text[: ulmfit.LONGEST]) for text in plain)
     assert {tuple(text) for text, _ in labelled} <= set(map(tuple, plain))
     assert all(text[0] == ulmfit.MODULES[label] for text, label in labelled + exam)
     assert ulmfit.split(seed)[2] == exam != ulmfit.split(seed + 1)[2]
-    assert [" ".join(text) for text in ulmfit.general_texts()] == ["one topic", "another topic", "of json"]
+
+
+def test_what_has_no_label_is_whole(library):
+    """The short are among it, and comments; of the long, all. Nothing of it was read in step one."""
+    plain = [" ".join(text) for text in ulmfit.split(0)[1]]
+    assert {"too short", "for email", "for xml"} <= set(plain)
+    said = [" ".join(text) for text in ulmfit.general_texts()]
+    assert said == ["for json", "one topic", "another topic", "of json"]
+
+
+def test_a_long_text_is_asked_for_by_its_beginning(library, monkeypatch):
+    monkeypatch.setattr(ulmfit, "LONGEST", 8)
+    labelled, plain, exam = ulmfit.split(0)
+    assert {len(text) for text, _ in labelled + exam} == {8} and max(map(len, plain)) == 9
+    asked = {tuple(text) for text, _ in exam}
+    assert asked.isdisjoint(tuple(text[:8]) for text in plain)
+
+
+def test_the_order_of_texts_without_labels_tells_nothing(library):
+    """Of two that follow each other both are of one module one time in twelve; as found, they nearly always were."""
+    _, plain, _ = ulmfit.split(0)
+    assert np.mean([a[0] == b[0] for a, b in zip(plain, plain[1:])]) < 0.2
 
 
 def test_a_batch_is_padded_behind(rng):
@@ -175,20 +213,33 @@ def test_reading_lowers_the_loss_and_is_the_same_again():
     ids = np.tile([2, 3, 4, 5, 6], 300)
     rates = dict.fromkeys(("word_rate", "input_rate", "hidden_rate", "output_rate", "weight_rate"), 0.02)
     model = AWDLSTM(7, n_layers=1, d_model=8, d_hidden=1, **rates)
-    about = {"epochs": 3, "rows": 4, "length": 12, "clip": 1.0}
+    about = {"epochs": 3, "rate": 0.05, "rows": 4, "length": 12, "clip": 1.0}
     losses = []
     for _ in range(2):
         p = model.init(np.random.default_rng(0))
         before = ulmfit.loss_of(model, p, ids)
-        steps = ulmfit.read(model, p, ulmfit.AdamW(), ids, 0, about, lambda step: 0.05)
+        steps = ulmfit.read(model, p, ulmfit.AdamW(), ids, 0, about)
         losses.append(ulmfit.loss_of(model, p, ids))
     assert losses[0] == losses[1] < 0.6 * before and 60 < steps < 160
+
+
+def test_a_classifier_begins_with_what_it_is_given(rng):
+    """The table alone: all else is what it would be from nothing. What is given stays as it was when that learns."""
+    given = {"token": {"weight": rng.normal(size=(30, ulmfit.SIZE["d_model"])).astype(np.float32)}}
+    _, drawn = ulmfit.classifier(30, {}, 0, ulmfit.FROM_NOTHING)
+    model, p = ulmfit.classifier(30, given, 0, ulmfit.FROM_NOTHING)
+    assert np.array_equal(p["body"]["token"]["weight"], given["token"]["weight"])
+    assert not np.shares_memory(p["body"]["token"]["weight"], given["token"]["weight"])
+    for a, b in zip(p["body"]["layers"], drawn["body"]["layers"], strict=True):
+        assert np.array_equal(a["input"]["weight"], b["input"]["weight"])
+    rates = model.body.word_rate, model.body.input_rate, model.body.hidden_rate, model.body.weight_rate
+    assert rates == (0.3, 0.4, 0.4, 0.2)
 
 
 def test_the_classifier_thaws_from_the_top(monkeypatch):
     """In the first stage the body stays as it was; in the last all of it moves. What is labelled is learnt."""
     monkeypatch.setattr(ulmfit, "SIZE", {"n_layers": 2, "d_model": 6, "d_hidden": 8})
-    model, p = ulmfit.classifier(30, None, 0)
+    model, p = ulmfit.classifier(30, {}, 0, ulmfit.CLASSIFYING)
     examples = [(np.array([1, 2 + label, 2 + label]), label) for label in range(12)]
     seen, start = [], tree_map(np.copy, p)
     real = ulmfit.right
@@ -201,8 +252,8 @@ def test_the_classifier_thaws_from_the_top(monkeypatch):
         return real(model, p, exam)
 
     monkeypatch.setattr(ulmfit, "right", right)
-    about = {"epochs": (3, 2, 2, 60), "rate": 0.02, "batch": 5, "clip": 1.0}
+    about = {"epochs": (3, 2, 2, 60), "rate": 0.02, "decay": 1.0, "batch": 5, "clip": 1.0}
     with workers(1) as map:
-        curve = ulmfit.learn_classes(model, p, examples, examples, 0, about, 1.0, map)
+        curve = ulmfit.learn_classes(model, p, examples, examples, 0, about, map)
     assert seen == [[False] * 3, [False, False, True], [False, True, True], [True] * 3]
     assert [step for step, _ in curve] == [9, 15, 21, 201] and curve[-1][1] >= 5
