@@ -22,7 +22,7 @@ SEEDS, SECONDS = 3, 16.0
 
 
 class Lengths(NamedTuple):
-    """Of the sources of a task: the least and the most that are learnt, the most that is asked, and how many are a part."""
+    """Of a task's sources: the shortest and the longest learnt from, the longest asked, and how many are a part."""
 
     shortest: int
     longest: int
