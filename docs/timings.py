@@ -17,11 +17,29 @@ def everything():
     """(file, content) of every benchmark that was kept: its table, and its picture."""
     for path in sorted(RESULTS.glob("profile_*.json")):
         yield f"bench_{path.stem}.md", profile_table(read(path.stem))
+    yield "bench_between.md", between_table()
     for path in comparisons():
         made = tokenizers_table if path.stem == "tokenizers" else table
         yield f"bench_{path.stem}.md", made(read(path.stem))
         if path.with_suffix(".png").exists():
             yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
+
+
+def between_table():
+    """A line for each step: PyTorch's, ours, our products alone, and what is left for all that is between them."""
+    rows = [line(["size", "PyTorch's step", "ours", "our products alone", "between them", "at best", "is"])]
+    rows.append(line(["---", *["---:"] * 6]))
+    steps, products = read("step"), read("products")
+    for name, size in steps["sizes"].items():
+        theirs, ours = (medians(size)[who] for who in ("PyTorch", "kernels"))
+        alone = medians(products["sizes"][name])["kernels"]
+        ratios = [f"{theirs / least:.2f} ×" for least in (alone, ours)]
+        rows.append(line([name, *map(time, (theirs, ours, alone, ours - alone)), *ratios]))
+    return "\n".join([*rows, "", machine_line(steps), ""])
+
+
+def medians(size):
+    return {row["contender"]: row["median"] for row in size["rows"]}
 
 
 def comparisons():

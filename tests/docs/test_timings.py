@@ -29,6 +29,15 @@ def test_a_result_says_on_what_it_was_measured(name):
             assert row["off"] <= 1e-3  # it was held to the reference
 
 
+def test_what_stands_between_products_is_what_is_left_of_the_step():
+    lines = timings.between_table().splitlines()
+    assert len(lines) == 2 + len(timings.read("step")["sizes"]) + 2
+    step, products = (timings.medians(timings.read(name)["sizes"]["small"]) for name in ("step", "products"))
+    times = (step["PyTorch"], step["kernels"], products["kernels"], step["kernels"] - products["kernels"])
+    ratios = (f"{step['PyTorch'] / least:.2f} ×" for least in (products["kernels"], step["kernels"]))
+    assert lines[2] == timings.line(["small", *map(timings.time, times), *ratios])
+
+
 def test_a_profile_adds_up_to_its_step():
     result = timings.read("profile_small")
     assert sum(row["seconds"] for row in result["rows"]) == pytest.approx(result["step"])
