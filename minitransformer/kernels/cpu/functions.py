@@ -15,8 +15,8 @@ Nor does the hyperbolic tangent. Near 0 it must not take 1 away from what is nea
 is exp(r) - 1, in which nothing was lost. Further out it is 1 less something small, whose rounding is smaller still, so
 that its slope 1 - tanh² keeps its digits as well as can be:
 
-    exp(x) - 1 = 2ⁿ (exp(r) - 1) + (2ⁿ - 1)        tanh(x) = ±m / (2 - m) for m = 1 - exp(-2|x|), |x| < ½
-                                                             ±(1 - 2e / (1 + e)) for e = exp(-2|x|)
+    e = exp(-2|x|) = 2ⁿ (exp(r) - 1) + 2ⁿ                   tanh(x) = ±m / (1 + e), |x| < ½
+    m = 1 - e      = -2ⁿ (exp(r) - 1) - (2ⁿ - 1)                      ±(1 - 2e / (1 + e))
 
 The normal distribution's Φ is made of it too, in float32. With z = |x| / √2, erfc(z) = exp(-z²) erfcx(z), and what is
 left is a smooth function of t = 1 / (1 + 0.4 z), which runs from 1 to 0 as z from 0 to ∞:
@@ -114,7 +114,8 @@ def choose_sigmoid(x):
 
 
 @register_jitable(fastmath={"contract"})
-def expm1_32(x):
+def parts_of_exp32(x):
+    """2ⁿ (exp(r) - 1) and 2ⁿ, whose sum is exp(x), for an x whose exponential is a normal number"""
     one = np.float32
     n = np.floor(x * one(LOG2_E) + one(0.5))
     r = x - n * one(0.693359375) - n * one(-2.1219444005469057e-4)
@@ -122,18 +123,18 @@ def expm1_32(x):
     for factorial in (720, 120, 24, 6, 2, 1):
         y = y * r + one(1 / factorial)
     power = as_float(np.int32((np.int32(n) + 127) << 23))
-    return one(-1) if x < one(-87.3365447505531) else y * r * power + (power - one(1))
+    return y * r * power, power
 
 
 @register_jitable(fastmath={"contract"})
-def expm1_64(x):
+def parts_of_exp64(x):
     n = np.floor(x * LOG2_E + 0.5)
     r = x - n * 0.6931471803691238 - n * 1.9082149292705877e-10
     y = 1 / 6227020800
     for factorial in (479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1):
         y = y * r + 1 / factorial
     power = as_float((np.int64(n) + 1023) << 52)
-    return -1.0 if x < -708.3964185322641 else y * r * power + (power - 1.0)
+    return y * r * power, power
 
 
 def tanh(x):
@@ -149,8 +150,10 @@ def choose_tanh(x):
 @register_jitable(fastmath={"contract"})
 def tanh32(x):
     one, z = np.float32(1), np.float32(-2) * abs(x)
-    m, e, near = -expm1_32(z), exp32(z), z > -one
-    part = (m if near else e + e) / (one + one - m if near else one + e)
+    z = np.float32(-80) if z < np.float32(-80) else z  # from where on it is 1
+    change, power = parts_of_exp32(z)
+    e, m, near = change + power, -change - (power - one), z > -one
+    part = (m if near else e + e) / (one + e)
     y = part if near else one - part
     return y if x >= np.float32(0) else -y
 
@@ -158,8 +161,10 @@ def tanh32(x):
 @register_jitable(fastmath={"contract"})
 def tanh64(x):
     z = -2.0 * abs(x)
-    m, e, near = -expm1_64(z), exp64(z), z > -1.0
-    part = (m if near else e + e) / (2.0 - m if near else 1.0 + e)
+    z = -80.0 if z < -80.0 else z
+    change, power = parts_of_exp64(z)
+    e, m, near = change + power, -change - (power - 1.0), z > -1.0
+    part = (m if near else e + e) / (1.0 + e)
     y = part if near else 1.0 - part
     return y if x >= 0.0 else -y
 

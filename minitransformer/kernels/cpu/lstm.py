@@ -4,7 +4,9 @@ forward     u = h' Uᵀ           then the gates, c and h in one pass; the gates
 backward    one pass for da     then dh' = da U
 
 A row of the batch is passed over in short loops, each with few arrays: a loop over all of them at once would not be
-vectorised, since LLVM gives up on telling so many apart. The row is in the nearest cache meanwhile.
+vectorised, since LLVM gives up on telling so many apart. The row is in the nearest cache meanwhile. Every loop begins
+at 0, also where it is about a later gate: Numba counts a negative index from the end, and where a loop begins elsewhere
+the code for one number at a time is run.
 """
 
 import numpy as np
@@ -58,11 +60,12 @@ def forward(a, u, bias, live, c, h, c_next, h_next, tanh_c):
     B, H = c.shape
     for b in range(B):
         there = live[b]
-        for begin, end in ((0, 2 * H), (3 * H, 4 * H)):
-            for j in range(begin, end):
-                a[b, j] = sigmoid(a[b, j] + u[b, j] + bias[j])
-        for j in range(2 * H, 3 * H):
-            a[b, j] = tanh(a[b, j] + u[b, j] + bias[j])
+        for j in range(2 * H):
+            a[b, j] = sigmoid(a[b, j] + u[b, j] + bias[j])
+        for j in range(H):
+            a[b, 2 * H + j] = tanh(a[b, 2 * H + j] + u[b, 2 * H + j] + bias[2 * H + j])
+        for j in range(H):
+            a[b, 3 * H + j] = sigmoid(a[b, 3 * H + j] + u[b, 3 * H + j] + bias[3 * H + j])
         for j in range(H):
             c_new = a[b, H + j] * c[b, j] + a[b, j] * a[b, 2 * H + j]
             c_next[b, j] = c_new if there else c[b, j]
