@@ -102,12 +102,12 @@ def sigmoid(x):
     raise TypeError("sigmoid is for kernels: compiled code alone can call it")
 
 
-@overload(sigmoid, inline="always")
+@overload(sigmoid)
 def choose_sigmoid(x):
-    one = np.float32(1) if x == types.float32 else np.float64(1)
+    exp, one = (exp32, np.float32(1)) if x == types.float32 else (exp64, np.float64(1))
 
     def sigmoid_of(x):
-        e = exp_negative(-abs(x))
+        e = exp(-abs(x))
         return (one if x >= 0 else e) / (one + e)
 
     return sigmoid_of
