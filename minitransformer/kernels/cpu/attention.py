@@ -57,7 +57,7 @@ from .philox import draw_kept
 from .tile import ROWS, columns
 
 QUERIES, KEYS = 128, 96  # of a tile, made whole tiles of registers
-MANY = 1 << 17  # scores that are worth another worker's start
+MANY = 1 << 15  # scores that are worth another worker's start
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
@@ -130,7 +130,7 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
                         add_over_keys(p, values, j, total, behind)
                     else:
                         add_over_keys_of_one(p, v[b, j:, g], total)
-                finish(total[:n, :K], l[:n], y[b, t : t + n, h])
+                finish(total, l, y, b, h, t, n)
                 m_all[b, h, t : t + n], l_all[b, h, t : t + n] = m[:n], l[:n]
 
 
@@ -180,7 +180,7 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
                 n = min(tile_T, T - t)
                 N = whole(n, width)  # queries that fill registers up are 0, and so is what is felt of them
                 dqueries[:] = 0
-                row_delta(dy[b, t : t + n, h], y[b, t : t + n, h], m[b, h, t : t + n], delta, shift)
+                row_delta(dy, y, m, b, h, t, n, delta, shift)
                 to_transposed(q, b, h, t, n, scale, queries)
                 to_transposed(dy, b, h, t, n, 1.0, dy_tile)
                 if key.size:
@@ -203,9 +203,9 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
                     add_over_keys(ds, keys, j, dqueries, behind)  # s = (q/√K) kᵀ
                     if dbias.size:
                         add_to_bias(dbias[b, h], ds, n, t, j)  # s = ... + bias
-                from_rows(dqueries, scale, dq[b, t : t + n, h])
-        from_rows(dkeys, 1.0, dk[b, :, g])
-        from_rows(dvalues, 1.0, dv[b, :, g])
+                from_rows(dqueries, scale, dq, b, h, t, n)
+        from_rows(dkeys, 1.0, dk, b, g, 0, S)
+        from_rows(dvalues, 1.0, dv, b, g, 0, S)
 
 
 # -------------------------------------------------------------------------------------- the softmax, a tile at a time
@@ -242,13 +242,13 @@ def multiply_rows(total, factor):
 
 
 @compiled
-def finish(total, l, y):
-    """y = total / l, and 0 where nothing was seen"""
+def finish(total, l, y, b, h, t, n):
+    """n queries of y from t on = total / l, and 0 where nothing was seen"""
     real = total.dtype.type
-    for a in range(total.shape[0]):
+    for a in range(n):
         share = real(0) if l[a] == 0 else real(1) / l[a]
-        for i in range(total.shape[1]):
-            y[a, i] = total[a, i] * share
+        for i in range(y.shape[3]):
+            y[b, t + a, h, i] = total[a, i] * share
 
 
 @compiled
@@ -261,16 +261,16 @@ def softmax_backward(s, dp, shift, delta):
 
 
 @compiled(sums=True)
-def row_delta(dy, y, m, delta, shift):
-    """δ = Σ_K dy y; and what is taken from scores before exp: m, or ∞ where nothing was seen or no query is"""
+def row_delta(dy, y, m, b, h, t, n, delta, shift):
+    """δ = Σ_K dy y of n queries; and what is taken from scores before exp: m, or ∞ where nothing was seen or none is"""
     real = y.dtype.type
     delta[:], shift[:] = 0, np.inf
-    for a in range(y.shape[0]):
-        total = real(0)
-        for i in range(y.shape[1]):
-            total += dy[a, i] * y[a, i]
+    for a in range(n):
+        total, largest = real(0), m[b, h, t + a]
+        for i in range(y.shape[3]):
+            total += dy[b, t + a, h, i] * y[b, t + a, h, i]
         delta[a] = total
-        shift[a] = real(np.inf) if m[a] == -np.inf else m[a]
+        shift[a] = real(np.inf) if largest == -np.inf else largest
 
 
 def share_of(l):

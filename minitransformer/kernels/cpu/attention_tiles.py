@@ -94,6 +94,7 @@ def add_over_keys_of_one(tile, values, total):
 
 
 # -------------------------------------------------------------- from a head (T, K), which is x[b, :, h], and back to it
+# It is named by b and h: of a view of it the compiler would not know that its numbers lie one after another.
 
 
 @compiled
@@ -126,9 +127,9 @@ def to_transposed(x, b, h, t, n, scale, transposed):
 
 
 @compiled
-def from_rows(rows, scale, x):
-    """x (T, K) = scale rows (T or more, K or more)"""
+def from_rows(rows, scale, x, b, h, t, n):
+    """n tokens of a head from t on = scale rows (n or more, K or more)"""
     scale = x.dtype.type(scale)
-    for t in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            x[t, i] = scale * rows[t, i]
+    for a in range(n):
+        for i in range(x.shape[3]):
+            x[b, t + a, h, i] = scale * rows[a, i]
