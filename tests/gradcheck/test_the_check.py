@@ -301,14 +301,17 @@ def test_beside_a_kink_that_counts_little(weight, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float64, EXTENDED], ids=["float64", "extended"])
 def test_it_stops_where_rounding_has_taken_over(dtype):
+    """Rounding is chance, and so is where it ends at a single point; all steps at every point would be 26 calls."""
     asked = []
 
     def sine(x):
         asked.append(x[0])
         return np.sin(x)
 
-    slope(sine, 0.7, dtype)
-    assert 12 <= len(asked) < 22  # of 26
+    points = np.linspace(0.1, 1.4, 14)
+    for x in points:
+        slope(sine, x, dtype)
+    assert 12 < len(asked) / len(points) < 23
 
 
 def test_a_derivative_along_a_direction_leaves_no_trace(rng):

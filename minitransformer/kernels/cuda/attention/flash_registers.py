@@ -1,11 +1,10 @@
 """The fourth rung: tiles of registers, and sums across a warp.
 
-What changed against `flash`: a thread no longer has one score at a time but a tile of them, `mine` rows by `its` rows
-of the other side, and all of their numbers in its registers. Four numbers of each of these rows come by one load of 16
-bytes; each is then used `its` or `mine` times. So the loads, which were the bound, are 1 for 8 multiply-adds where both
-are 4, instead of 1.5 for one. And the lanes that share a row are neighbours in one warp: a largest score or a sum goes
-from register to register by shuffles, and no row ever waits for another warp. Only the tiles that all warps read need a
-barrier of the block.
+What changed against `flash`: a thread no longer has one score at a time but a tile of them, `mine` rows by `its` of the
+other side, and all of their numbers in its registers. Four numbers of each of these rows come by one load of 16 bytes,
+and each is used `its` or `mine` times: where both are 4, loads, which were the bound, are 1 for 8 multiply-adds instead
+of 1.5 for one. The lanes that share a row are neighbours in one warp: a largest score or a sum goes from register to
+register by shuffles, and no row waits for another warp. Only tiles that all warps read need a barrier of the block.
 
     a warp           4 × 8 lanes: lane l has the rows l // 8 + 4 a of its strip, and l % 8 + 8 b of a tile
     a row's lanes    8 neighbours: the largest score after 3 shuffles, of distance 1, 2 and 4
