@@ -11,6 +11,7 @@ import pytest
 
 from experiments import addition, copy_task, dates_bahdanau, loading_memory, pretraining, sentences
 from experiments.results import SEEDS, read
+from minitransformer import use_backend
 from minitransformer.cli.story import as_json as as_lines
 from minitransformer.models import GPT2
 from minitransformer.pretrained import load_pretrained
@@ -26,6 +27,7 @@ each = pytest.mark.parametrize("name", EXPERIMENTS)
 @each
 def test_one_seed_learns(name, monkeypatch):
     """Of 1,000 that it never saw, at least 990 sums are right, and every sequence is copied exactly."""
+    use_backend("cpu")
     monkeypatch.setattr(EXPERIMENTS[name], "EXAM_EVERY", EXPERIMENTS[name].SCHEDULE["steps"])  # the last counts
     run = EXPERIMENTS[name].learn(0)
     assert run["held_out"] == 1000
