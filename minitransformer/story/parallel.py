@@ -128,7 +128,7 @@ def draw(found):
         ax.set(xlabel="tokens in the sequence")
         ax.set_xticks(lengths, [f"{int(n):,}" for n in lengths])
         ax.tick_params(axis="x", rotation=45)
-    axes[0].legend(frameon=False)
+    axes[0].legend(frameon=False, loc="upper left", fontsize=7.5)
     return made
 
 
