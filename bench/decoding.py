@@ -1,27 +1,20 @@
 """Decoding: 32 tokens one after another with a cache, greedy, from prompts of 32; float32."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .contender import Benchmark, Contender
+from .step import Size
 
 
-class Size(NamedTuple):
-    family: str  # of FAMILIES
-    layers: int
-    heads: int
-    width: int
-    context: int
-    batch: int
-    vocab: int = 65
+class LlamaSize(Size):
+    """The same numbers, of a LLaMA"""
 
 
 SIZES = {
-    "small": Size("gpt2", 4, 4, 128, 128, 1),
-    "gpt2": Size("gpt2", 12, 12, 768, 128, 1, 50257),
-    "gpt2-batch": Size("gpt2", 12, 12, 768, 128, 8, 50257),
-    "llama": Size("llama", 12, 12, 768, 128, 1, 32000),
+    "small": Size(4, 4, 128, 128, 1),
+    "gpt2": Size(12, 12, 768, 128, 1, 50257),
+    "gpt2-batch": Size(12, 12, 768, 128, 8, 50257),
+    "llama": LlamaSize(12, 12, 768, 128, 1, 32000),
 }
 NEW = 32
 
@@ -42,13 +35,13 @@ def llama(size):
 
 
 FAMILIES = {  # ours, and what transformers calls it
-    "gpt2": (gpt2, "GPT2Config", "GPT2LMHeadModel"),
-    "llama": (llama, "LlamaConfig", "LlamaForCausalLM"),
+    Size: (gpt2, "GPT2Config", "GPT2LMHeadModel"),
+    LlamaSize: (llama, "LlamaConfig", "LlamaForCausalLM"),
 }
 
 
 def model_of(size):
-    model = FAMILIES[size.family][0](size)
+    model = FAMILIES[type(size)][0](size)
     return model, model.init(np.random.default_rng(0))
 
 
@@ -59,8 +52,8 @@ def prompts_of(size):
 def work(size):
     """A token reads every matrix once, whatever the batch, but of an embedding only a row."""
     D = size.width
-    of_layer = {"gpt2": 12 * D * D, "llama": (2 + 2 / 3) * D * D + 8 * D * D}[size.family]
-    matrices = size.layers * of_layer + size.vocab * D
+    of_layer = {Size: 12, LlamaSize: 2 + 2 / 3 + 8}[type(size)]  # D × D
+    matrices = size.layers * of_layer * D * D + size.vocab * D
     return {"bytes": 4 * matrices * NEW, "flops": 2 * matrices * NEW * size.batch, "tokens": NEW * size.batch}
 
 
@@ -95,8 +88,9 @@ def transformers(size):
     from . import pytorch as theirs
 
     model, p = model_of(size)
-    config, module = (getattr(transformers, name) for name in FAMILIES[size.family][1:])
-    published = import_module(f"minitransformer.pretrained.{size.family}")
+    make, *theirs_are = FAMILIES[type(size)]
+    config, module = (getattr(transformers, name) for name in theirs_are)
+    published = import_module(f"minitransformer.pretrained.{make.__name__}")
     module = module(config.from_dict(published.config_of(model))).eval()
     named = tensors_of(p, published.table(model)).items()
     theirs.load([(module.get_parameter(name), torch.from_numpy(array)) for name, array in named])
@@ -118,5 +112,5 @@ BENCHMARK = Benchmark(
     {"NumPy": ours("reference"), "kernels": ours("cpu"), "transformers": transformers},
     work,
     tolerance=0.0,
-    tiny=Size("gpt2", 1, 1, 8, 2 * NEW, 1),
+    tiny=Size(1, 1, 8, 2 * NEW, 1),
 )

@@ -91,12 +91,12 @@ def test_the_work_of_the_products_is_the_steps_without_attention():
 def test_the_work_of_decoding():
     """Of one layer of width 2, ids below 5, two texts: all weights for every token of 32, by every text."""
     matrices = 4 * 2 * 2 + 2 * 2 * 8 + 5 * 2
-    found = decoding.work(decoding.Size("gpt2", 1, 1, 2, 64, 2, 5))
+    found = decoding.work(decoding.Size(1, 1, 2, 64, 2, 5))
     assert found == {"bytes": 32 * 4 * matrices, "flops": 32 * 2 * matrices * 2, "tokens": 64}
 
 
 def test_the_work_of_decoding_is_that_of_the_matrices_it_has():
-    size = decoding.Size("llama", 2, 3, 12, 64, 2, 5)
+    size = decoding.LlamaSize(2, 3, 12, 64, 2, 5)
     _, p = decoding.model_of(size)
     matrices = sum(w.size for path, w in leaves(p) if w.ndim == 2 and path != "token.weight")
     assert decoding.work(size)["bytes"] == pytest.approx(32 * 4 * matrices)
