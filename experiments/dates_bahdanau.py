@@ -8,16 +8,15 @@ These are the settings of `minitransformer translate train --model gru --attenti
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from minitransformer import use_backend
 from minitransformer.cli.attend import read
 from minitransformer.cli.story import as_json
 from minitransformer.files import write_atomically
-from minitransformer.training.run import Evaluation, Run, machine
+from minitransformer.training.run import machine
 from minitransformer.training.tasks import TranslationSettings
 
 from .results import FOLDER, THREADS
+from .whole_run import whole_run
 
 SETTINGS = TranslationSettings(model="gru", attention="bahdanau", layers=1, steps=1000, pieces=2)
 OUT = Path("runs/dates_bahdanau")
@@ -26,11 +25,7 @@ TEXT = "the third of March, 1994"
 
 def learn(out, settings=SETTINGS, threads=THREADS):
     """One run, from nothing or from where it was interrupted, and where the model looks while it answers."""
-    run = Run.resume(out) if (out / "checkpoint").exists() else Run.start(out, settings)
-    left = settings.steps - run.training.step
-    for event in (bar := tqdm(run.train(threads), total=left, unit="step", leave=False, disable=None)):
-        if isinstance(event, Evaluation):
-            bar.write(f"step {event.step:,}: {event.scores}")
+    run = whole_run(out, settings, threads)
     (attention,), title = read(run.model, run.training.p, run.tokenizer, TEXT, None)
     return {
         "settings": {name: value for name, value in asdict(run.settings).items() if name != "text"},

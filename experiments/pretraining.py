@@ -9,17 +9,16 @@ figures; its hash is kept with them.
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from minitransformer import use_backend
 from minitransformer.files import to_json, write_atomically
 from minitransformer.models import MaskedLanguageModel
 from minitransformer.pretrained import load_pretrained, save_pretrained
 from minitransformer.reading import fill_mask
-from minitransformer.training.run import Evaluation, Run, machine
+from minitransformer.training.run import machine
 from minitransformer.training.tasks import PretrainingSettings
 
 from .results import FOLDER, THREADS
+from .whole_run import whole_run
 
 SETTINGS = PretrainingSettings(pieces=2)
 OUT = Path("runs/pretraining")
@@ -35,11 +34,7 @@ GAPS = (  # chosen before anything was learnt
 
 def learn(out, settings=SETTINGS, threads=THREADS):
     """One run, from nothing or from where it was interrupted, its folder as published, and what the model says."""
-    run = Run.resume(out) if (out / "checkpoint").exists() else Run.start(out, settings)
-    left = settings.steps - run.training.step
-    for event in (bar := tqdm(run.train(threads), total=left, unit="step", leave=False, disable=None)):
-        if isinstance(event, Evaluation):
-            bar.write(f"step {event.step:,}: {event.scores}")
+    run = whole_run(out, settings, threads)
     if not (out / "model").exists():
         save_pretrained(out / "model", run.model, run.training.p, run.tokenizer)
     return {
