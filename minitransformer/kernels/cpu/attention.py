@@ -122,7 +122,7 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
                     else:
                         keys_by_one_query(k[b, j:, g], q[b, 0, h], scale, p)
                     add_bias_and_mask(p, bias, mask, causal, b, h, t, n, j, S - T)
-                    online_softmax(p, m[:N], l[:N], rescale[:N])
+                    online_softmax(p, m[:N], l[:N], rescale[:N], behind, width)
                     if key.size:
                         drop(p, kept[:n], j, rate)
                     multiply_rows(total[:N], rescale[:N])
@@ -191,10 +191,10 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
                     s, dp = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)
                     keys_by_queries(key_strips[j // ROWS :], queries, s, behind)  # once more, as in the forward
                     add_bias_and_mask(s, bias, mask, causal, b, h, t, n, j, S - T)
-                    keys_by_queries(value_strips[j // ROWS :], dy_tile, dp, S if dbias.size else behind)  # y = p v / l
+                    keys_by_queries(value_strips[j // ROWS :], dy_tile, dp, behind)  # y = p v / l
                     if key.size:
                         drop(dp, kept[:n], j, rate)
-                    softmax_backward(s, dp, shift[:N], delta[:N])
+                    softmax_backward(s, dp, shift[:N], delta[:N], behind, width)
                     p, ds = s, dp  # which have become these, in place
                     if key.size:
                         drop(p, kept[:n], j, rate)
@@ -212,26 +212,30 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
 
 
 @compiled
-def online_softmax(s, m, l, rescale):
+def online_softmax(s, m, l, rescale, behind, width):
     """s (keys, queries) becomes p = exp(s - m) with the new m; m and l (queries) become those of all tiles so far
 
     rescale (queries) becomes exp(m - m'), what the sums before this tile are to be multiplied by.
     """
     real = s.dtype.type
-    J, n = s.shape
-    for a in range(n):
+    for a in range(m.size):
         rescale[a] = m[a]
-    for c in range(J):
-        for a in range(n):
-            m[a] = s[c, a] if s[c, a] > m[a] else m[a]
-    for a in range(n):
+    for c in range(s.shape[0]):
+        first = first_to_see(c, behind, width, m.size)
+        row, most = s[c, first:], m[first:]
+        for a in range(row.size):
+            most[a] = row[a] if row[a] > most[a] else most[a]
+    for a in range(m.size):
         largest = m[a] if m[a] > real(-np.inf) else real(0)  # where all are -∞ or NaN: exp gives 0 and NaN
         rescale[a] = exp_negative(rescale[a] - largest)  # 0 for the first tile, where m was -∞
         l[a] *= rescale[a]
-    for c in range(J):
-        for a in range(n):
-            s[c, a] = exp_negative(s[c, a] - (m[a] if m[a] > real(-np.inf) else real(0)))
-            l[a] += s[c, a]
+    for c in range(s.shape[0]):
+        first = first_to_see(c, behind, width, m.size)
+        row, most, total = s[c, first:], m[first:], l[first:]
+        for a in range(row.size):
+            row[a] = exp_negative(row[a] - (most[a] if most[a] > real(-np.inf) else real(0)))
+            total[a] += row[a]
+        s[c, :first] = 0
 
 
 @compiled
@@ -252,12 +256,15 @@ def finish(total, l, y, b, h, t, n):
 
 
 @compiled
-def softmax_backward(s, dp, shift, delta):
+def softmax_backward(s, dp, shift, delta, behind, width):
     """s (keys, queries) becomes p = exp(s - m), and dp becomes ds = p (dp - δ)"""
     for c in range(s.shape[0]):
-        for a in range(s.shape[1]):
-            p = exp_negative(s[c, a] - shift[a])
-            s[c, a], dp[c, a] = p, p * (dp[c, a] - delta[a])
+        first = first_to_see(c, behind, width, shift.size)
+        row, drow, most, mean = s[c, first:], dp[c, first:], shift[first:], delta[first:]
+        for a in range(row.size):
+            p = exp_negative(row[a] - most[a])
+            row[a], drow[a] = p, p * (drow[a] - mean[a])
+        s[c, :first], dp[c, :first] = 0, 0
 
 
 @compiled(sums=True)
@@ -321,6 +328,12 @@ def size_of(tile, n, registers):
 def within(i, length):
     """The index on an axis that may have been broadcast: 0 where it is one."""
     return i if length > 1 else 0
+
+
+@register_jitable
+def first_to_see(c, behind, width, n):
+    """The first query, of a tile's n, of the registers in which one may see its key c."""
+    return min(max(c - behind, 0) // width * width, n)
 
 
 @register_jitable

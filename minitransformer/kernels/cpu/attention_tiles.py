@@ -44,8 +44,7 @@ def keys_by_queries(strips, transposed, tile, behind):
     zero = np.zeros(width, tile.dtype)
     for c in range(0, J, ROWS):
         for a in range(0, N, width):
-            if c <= a + width + ROWS + behind:  # else it keeps what was there, and nobody reads that: scores are
-                # masked before they are, and no sum below goes so far
+            if c < a + width + behind:  # else it keeps what was there, and the softmax, that passes over it, writes 0
                 keys, queries, s = place(strips, c * K), place(transposed, a * K), place(tile, c * N + a)
                 multiply_tile(keys, 1, ROWS, queries, place(zero, 0), 0, s, N, K)
 
@@ -110,8 +109,9 @@ def to_panels(x, b, h, scale, panels):
     scale, width = x.dtype.type(scale), panels.shape[2]
     for p in range(panels.shape[0]):
         for t in range(x.shape[1]):
-            for i in range(min(width, x.shape[3] - p * width)):
-                panels[p, t, i] = scale * x[b, t, h, p * width + i]
+            part, panel = x[b, t, h, p * width :], panels[p, t]
+            for i in range(min(width, part.size)):
+                panel[i] = scale * part[i]
 
 
 @compiled
