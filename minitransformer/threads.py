@@ -53,6 +53,11 @@ def helping():
     return _pools[-1].size if _pools and _pools[-1] and not getattr(_here, "working", False) else 1
 
 
+def alone():
+    """Whether this thread has been told to do everything itself: it is a worker, or the only one there is to be."""
+    return getattr(_here, "working", False) or bool(_pools) and not _pools[-1]
+
+
 def spread(work, items, n_bytes=WORTH_WAKING):
     """[work(item) for item in items], by the workers if there are any and this thread is none of them.
 

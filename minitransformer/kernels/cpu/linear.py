@@ -1,8 +1,8 @@
 """The linear map as a kernel: the products are NumPy's BLAS's, and one pass adds the bias, or sums its gradient.
 
 Products of a linear map are large, and there BLAS is as fast as tiles of our own (tile.py) are, which attention has for
-its small ones. Nor is there anything to win where there is one row, while a text is written token by token: then every
-weight is read for one multiplication, memory sets the pace, and BLAS keeps it.
+its small ones. It is slow where there are few rows, as when texts are written token by token: those have a product of
+their own (few_rows.py), by all cores (board.py).
 
 forward     y_ne = Σ_d W_ed x_nd + b_e        for every e
 
@@ -13,13 +13,21 @@ import numpy as np
 
 from ... import ops
 from .arrays import rows
+from .board import board
 from .compiled import compiled
+from .few_rows import FEW
 
 
 def linear(p, x):
-    y = rows(x) @ p["weight"].T
-    if p.get("bias") is not None:
-        add_to_rows(y, np.ascontiguousarray(p["bias"]))
+    x_rows, weight, bias = rows(x), p["weight"], p.get("bias")
+    bias = np.empty(0, x.dtype) if bias is None else np.ascontiguousarray(bias)
+    if 0 < len(x_rows) <= FEW and weight.flags.c_contiguous:
+        y = np.empty((len(x_rows), len(weight)), x.dtype)
+        board.multiply(weight, bias, x_rows, y)
+    else:
+        y = x_rows @ weight.T
+        if bias.size:
+            add_to_rows(y, bias)
     return y.reshape(*x.shape[:-1], y.shape[-1]), (x, p)
 
 

@@ -27,6 +27,7 @@ BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16  # 
 FUSED = ARM or bool(FEATURES.get("fma"))  # to multiply and add is one instruction
 ROWS, VECTORS = (12, 2) if ARM or FEATURES.get("avx512f") else (6, 2)  # of 32 registers, or of 16
 LOW_ROWS, LOW_VECTORS = (8, 3) if ARM or FEATURES.get("avx512f") else (4, 3)  # the same for matrices of few rows
+THIN_ROWS, THIN_VECTORS = 8, 1  # and for those of few columns
 INDEX, LANE = ir.IntType(64), ir.IntType(32)
 
 
@@ -40,6 +41,12 @@ def columns(x):
 def low_columns(x):
     """And a row of a low one."""
     return LOW_VECTORS * BYTES // x.itemsize
+
+
+@register_jitable
+def thin_columns(x):
+    """And a row of a thin one."""
+    return THIN_VECTORS * BYTES // x.itemsize
 
 
 def multiply_add_tile(rows_and_vectors, a, a_row, a_step, b, d, d_row, c, c_row, steps):
@@ -121,6 +128,12 @@ def multiply_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
 def multiply_low_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
     """The same with LOW_ROWS rows, and `low_columns` columns."""
     return multiply_add_tile(lambda: (LOW_ROWS, LOW_VECTORS), a, a_row, a_step, b, d, d_row, c, c_row, steps)
+
+
+@intrinsic
+def multiply_thin_tile(context, a, a_row, a_step, b, d, d_row, c, c_row, steps):
+    """The same with THIN_ROWS rows, and `thin_columns` columns."""
+    return multiply_add_tile(lambda: (THIN_ROWS, THIN_VECTORS), a, a_row, a_step, b, d, d_row, c, c_row, steps)
 
 
 @intrinsic

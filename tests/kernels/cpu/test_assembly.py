@@ -24,8 +24,10 @@ import minitransformer.kernels.cpu as package
 from minitransformer import ops
 from minitransformer.convention import THINGS
 from minitransformer.gradcheck import Draw, draw_cases
+from minitransformer.kernels.cpu.board import help_for_a_while, multiply_together
+from minitransformer.kernels.cpu.few_rows import FEW, in_panels
 from minitransformer.kernels.cpu.repeated import WORTH_IT, Repeated
-from minitransformer.kernels.cpu.tile import LOW_ROWS, LOW_VECTORS, ROWS
+from minitransformer.kernels.cpu.tile import LOW_ROWS, LOW_VECTORS, ROWS, THIN_ROWS, THIN_VECTORS
 from minitransformer.kernels.cpu.tile import VECTORS as VECTORS_OF_A_ROW
 from minitransformer.trees import tree_map
 
@@ -45,8 +47,12 @@ OVER_TILES = {  # whose loops are such: what happens in a tile is called
             "attention_tiles.add_over_keys": ROWS * VECTORS_OF_A_ROW,
             "attention_tiles.add_over_queries": ROWS * VECTORS_OF_A_ROW,
             "repeated.multiply": LOW_ROWS * LOW_VECTORS,
+            "few_rows.by_tiles": THIN_ROWS * THIN_VECTORS,
         }
     ),
+    "few_rows.some_outputs",
+    "board.multiply_together",
+    "board.help_for_a_while",
     "lstm.forward_steps",
     "lstm.backward_steps",
     "philox.draw_kept",
@@ -57,7 +63,10 @@ VECTORS = {  # by processor: the widest registers, arithmetic on them, and the r
 }
 MULTIPLY_ADDS = {"x86_64": r"vfmadd\d+ps", "arm64": r"fmla"}
 STACK = {"x86_64": r"%rsp", "arm64": r"\[sp"}
-COPIES, COPYING = {"attention_tiles.to_strips"}, {"x86_64": r"vmovup[sd]", "arm64": r"(?:ld|st)[rp]"}
+COPIES, COPYING = (
+    {"attention_tiles.to_strips", "few_rows.lay_out"},
+    {"x86_64": r"vmovup[sd]", "arm64": r"(?:ld|st)[rp]"},
+)
 WHOLE_NUMBERS = {"philox.words", "philox.compare"}
 ON_WHOLE_NUMBERS = {"x86_64": r"vp(?:muludq|cmp\w+|maxud|minud)", "arm64": r"(?:umull2?|cmh[is])"}
 SCALAR_CALLS = r"(?:^|[\s$*@])_?((?:exp|exp2|expm1|tanh|pow|erf)f?)\b"
@@ -112,6 +121,12 @@ def called():
     backward(y, None, None, values)
     few, wide = np.ones((LOW_ROWS, 3), np.float32), np.ones((3, 100), np.float32)
     Repeated(wide, LOW_ROWS, WORTH_IT)(few, np.empty((LOW_ROWS, 100), np.float32))
+    weight = np.ones((2 * THIN_ROWS, 3), np.float32)
+    for rows in (1, FEW, FEW + 1):
+        x, bias, y = np.ones((rows, 3), np.float32), weight[:, 0].copy(), np.empty((rows, len(weight)), np.float32)
+        ops.linear.implementations["cpu"][0]({"weight": weight, "bias": bias}, x)
+        multiply_together(np.zeros(32, np.int64), 1, weight, bias, x, in_panels(x), y)
+    help_for_a_while(np.zeros(32, np.int64), 1)
     for name in OVER_TILES:  # loaded from the disk, they have not asked for what they call
         for signature in all_in_float32(COMPILED[name]):
             compile_anew(name, signature)

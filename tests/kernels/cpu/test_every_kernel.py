@@ -204,10 +204,10 @@ def test_an_update_in_place(shape, layout, rng):
     assert same_bits(elsewhere, as_arrays(new)) and same_bits([w, g, m, v], place(old))
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9])
+@pytest.mark.parametrize("n", [1, 4, 16, 17])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_linear_map_of_few_rows_and_of_many(n, bias, rng):
-    """Up to 8 rows are the kernel's, more are BLAS's: each the same map."""
+    """Up to 16 rows are the kernel's, more are BLAS's: each the same map."""
     p = {"weight": rng.normal(size=(5, 4))} | ({"bias": rng.normal(size=5)} if bias else {})
     hold_to_reference(Call(ops.linear, {"p": p, "x": rng.normal(size=(1, n, 4))}, {}))
 

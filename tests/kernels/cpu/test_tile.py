@@ -7,7 +7,11 @@ import pytest
 from minitransformer.kernels.cpu import tile
 
 WIDTHS = {"AVX-512": (64, 12, 8), "AVX": (32, 6, 4), "SSE": (16, 6, 4), "NEON": (16, 12, 8)}
-KINDS = {"high": ("multiply_tile", "ROWS", "VECTORS"), "low": ("multiply_low_tile", "LOW_ROWS", "LOW_VECTORS")}
+KINDS = {
+    "high": ("multiply_tile", "ROWS", "VECTORS"),
+    "low": ("multiply_low_tile", "LOW_ROWS", "LOW_VECTORS"),
+    "thin": ("multiply_thin_tile", "THIN_ROWS", "THIN_VECTORS"),
+}
 
 
 @pytest.fixture(params=WIDTHS)
@@ -70,3 +74,5 @@ def test_how_many_columns_there_are():
     assert columns(np.zeros(1, np.float32)) == 2 * columns(np.zeros(1)) == tile.VECTORS * tile.BYTES // 4
     columns = numba.njit(lambda x: tile.low_columns(x))
     assert columns(np.zeros(1, np.float32)) == 2 * columns(np.zeros(1)) == tile.LOW_VECTORS * tile.BYTES // 4
+    columns = numba.njit(lambda x: tile.thin_columns(x))
+    assert columns(np.zeros(1, np.float32)) == 2 * columns(np.zeros(1)) == tile.THIN_VECTORS * tile.BYTES // 4
