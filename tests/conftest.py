@@ -18,6 +18,14 @@ settings.register_profile("gate", max_examples=20, derandomize=True, **ALWAYS)  
 settings.load_profile("fast")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Who is done takes half of what another still has to do: a few tests take minutes, most of them milliseconds."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def reference():
     """Every test begins with plain NumPy, whatever the one before chose."""
