@@ -4,11 +4,12 @@ The three steps of ULMFiT (Howard & Ruder 2018, section 3): a language model lea
 reference, and the docstrings and comments of all other modules; goes on with those of the task's modules, without
 labels; and becomes a classifier, thawed layer by layer from the top. Beside it, the same classifier begins from
 nothing, one from the table of words alone, and one without the second step; and there is what mere counts of words say.
+The first step is by averaged gradient descent, as Merity et al. 2018 have it, and once more by AdamW.
 
 The rates, dropout and the number of epochs were chosen on a seed that is not among those reported, for either side.
 
-The first step is done once, as its authors did. All else follows from the seed: which examples are labelled and which
-are held out, what is drawn anew, the order of the examples, dropout.
+The first step is done once by either, as its authors did. All else follows from the seed: which examples are labelled
+and which are held out, what is drawn anew, the order of the examples, dropout.
 """
 
 from functools import cache
@@ -24,6 +25,7 @@ from minitransformer.finetuning.freezing import frozen, without_frozen
 from minitransformer.finetuning.layer_decay import layer_decay
 from minitransformer.models import AWDLSTM, ULMFiT
 from minitransformer.threads import workers
+from minitransformer.training.averaged_sgd import AveragedSGD
 from minitransformer.training.clipping import clipping_factor
 from minitransformer.training.language_model_losses import carried_next_token_loss
 from minitransformer.training.loop import Training, train_step
@@ -41,7 +43,9 @@ LABELLED, EXAM, SHORTEST, LONGEST = 10, 30, 8, 50  # of each module, and how lon
 VOCABULARY = {"least": 3, "size": 3000}
 SIZE = {"n_layers": 2, "d_model": 64, "d_hidden": 128}
 RATES = {"word_rate": 0.0, "input_rate": 0.05, "hidden_rate": 0.05, "output_rate": 0.05, "weight_rate": 0.05}
-PRETRAINING = {"epochs": 5, "rate": 5e-3, "rows": 32, "length": 32, "clip": 0.25, "see_every": 250}
+PRETRAINING = {"epochs": 5, "rows": 32, "length": 32, "clip": 0.25, "see_every": 50}
+PRETRAINING |= {"patience": 5, "rates": {"averaged SGD": 10.0, "AdamW": 2e-2}}
+MAIN = "averaged SGD"  # whose language model ULMFiT goes on with
 TUNING = {"epochs": 10, "rate": 1e-2, "decay": 1.0, "rows": 16, "length": 32, "clip": 0.25}
 CLASSIFYING = {"epochs": (10, 10, 10, 30), "rate": 1e-2, "decay": 0.7, "batch": 30, "clip": 1.0}  # a stage each
 CLASSIFYING |= {"word_rate": 0.1, "input_rate": 0.2, "hidden_rate": 0.2, "weight_rate": 0.2}
@@ -103,15 +107,21 @@ def batch_of(examples):
 # ------------------------------------------------------------------------------------------------------- language model
 
 
-def read(model, p, optimizer, ids, seed, about, after=lambda step: None):
+def constant(*, peak, steps):
+    """What averaged gradient descent asks for, in place of a triangle: the mean brings the steps to rest"""
+    return lambda step: peak
+
+
+def read(model, p, optimizer, ids, seed, about, after=lambda step: None, schedule=slanted_triangular):
     """So many epochs through one long text, the state carried from piece to piece   ->   steps done"""
     loss, rows, step = carried_next_token_loss(model), streams(ids, about["rows"]), 0
     steps = about["epochs"] * (rows.shape[1] // about["length"] + 1)  # as far as is known before the text is cut
-    rate = slanted_triangular(peak=about["rate"], steps=steps)
+    rate = schedule(peak=about["rate"], steps=steps)
     for epoch in range(about["epochs"]):
         states = ()
         cut = pieces(rows, about["length"], generator(key_of(seed, CUTS, epoch)))
-        for ids, targets in tqdm(cut, desc=f"epoch {epoch + 1}", unit="step", leave=False, disable=None):
+        title = f"{type(optimizer).__name__}, epoch {epoch + 1}"
+        for ids, targets in tqdm(cut, desc=title, unit="step", leave=False, disable=None):
             (_, *states), saved = loss(p, ids, targets, *states, key=key_of(seed, DROPOUT, step))
             *_, g = loss.backward(1.0, *[None] * len(states), saved)  # the state is a constant to the next piece
             factor, _ = clipping_factor(g, about["clip"])
@@ -131,21 +141,32 @@ def loss_of(model, p, ids):
 
 
 @cache
-def pretrained():
-    """Step one   ->   vocabulary, parameters, what was found"""
+def general():
+    """What step one learns from   ->   vocabulary, ids, ids that are held out"""
     texts = general_texts()
     vocabulary = Vocabulary.of(texts, **VOCABULARY)
-    ids = np.concatenate([vocabulary.encode(text) for text in texts])
-    ids, held_out = hold_out(ids, 0.02)
-    model, about = AWDLSTM(len(vocabulary), **SIZE, **RATES), PRETRAINING
-    p, curve = model.init(generator(key_of(0, INIT))), []
+    return vocabulary, *hold_out(np.concatenate([vocabulary.encode(text) for text in texts]), 0.02)
+
+
+@cache
+def pretrained(by, seed=0):
+    """Step one, by AdamW down a slanted triangle or by averaged SGD at one rate   ->   parameters, what was found"""
+    (vocabulary, ids, held_out), about = general(), PRETRAINING | {"rate": PRETRAINING["rates"][by]}
+    model, curve, averaging = AWDLSTM(len(vocabulary), **SIZE, **RATES), [], by == "averaged SGD"
+    p = model.init(generator(key_of(seed, INIT)))
+    optimizer = AveragedSGD(patience=about["patience"]) if averaging else AdamW(**ADAM)
+    learnt = optimizer.averaged if averaging else lambda p: p
 
     def after(step):
         if step % about["see_every"] == 0:
-            curve.append((step, round(float(np.exp(loss_of(model, p, held_out))), 1)))
+            loss = loss_of(model, learnt(p), held_out)
+            curve.append((step, round(float(np.exp(loss)), 1)))
+            if averaging:
+                optimizer.see(loss)
 
-    steps = read(model, p, AdamW(**ADAM), ids, 0, about, after)
-    return vocabulary, p, {"words": len(ids), "steps": steps, "curve": curve}
+    steps = read(model, p, optimizer, ids, seed, about, after, constant if averaging else slanted_triangular)
+    found = {"words": len(ids), "steps": steps, "averaged": optimizer.n if averaging else None, "curve": curve}
+    return learnt(p), found | {"held_out": round(float(np.exp(loss_of(model, learnt(p), held_out))), 1)}
 
 
 def with_new_words(p, n):
@@ -212,27 +233,31 @@ def learn(seed, threads=1):
     use_backend("cpu")
     labelled, plain, exam = split(seed)
     with workers(threads) as map:
-        known, p, about = pretrained()
+        known, *_ = general()
         vocabulary = known.widened(plain, VOCABULARY["least"])
         n, encode = len(vocabulary), vocabulary.encode
-        p = with_new_words(p, n - len(known))
         model, read_on = AWDLSTM(n, **SIZE, **RATES), np.concatenate([encode(text) for text in plain])
         asked = np.concatenate([encode(text) for text, _ in exam])
         labelled, exam = ([(encode(text), label) for text, label in part] for part in (labelled, exam))
-        before = loss_of(model, p, asked)
-        after = tuned(model, tree_map(np.copy, p), read_on, seed)
-        found = {"perplexity": [round(float(np.exp(each)), 1) for each in (before, loss_of(model, after, asked))]}
+        found, first, second = {"pretraining": {}, "perplexity": {}}, {}, {}
+        for by in PRETRAINING["rates"]:
+            p, found["pretraining"][by] = pretrained(by)
+            first[by] = with_new_words(p, n - len(known))
+            second[by] = tuned(model, tree_map(np.copy, first[by]), read_on, seed)
+            losses = [loss_of(model, p, asked) for p in (first[by], second[by])]
+            found["perplexity"][by] = [round(float(np.exp(loss)), 1) for loss in losses]
         ways = {
             "from nothing": ({}, FROM_NOTHING),
-            "ULMFiT's words alone": ({"token": after["token"]}, FROM_NOTHING),
-            "without step two": (p, CLASSIFYING),
-            "ULMFiT": (after, CLASSIFYING),
+            "ULMFiT's words alone": ({"token": second[MAIN]["token"]}, FROM_NOTHING),
+            "without step two": (first[MAIN], CLASSIFYING),
+            "ULMFiT": (second[MAIN], CLASSIFYING),
+            "ULMFiT by AdamW": (second["AdamW"], CLASSIFYING),
         }
         for name, (body, how) in ways.items():
             found[name] = learn_classes(*classifier(n, body, seed, how), labelled, exam, seed, how, map)
     found["counts of words"] = right_by_counts(labelled, exam, n)
-    right = found["ULMFiT"][-1][1]
-    return {"right": right, "held_out": len(exam), "steps": about["steps"], "pretraining": about} | found
+    right, steps = found["ULMFiT"][-1][1], found["pretraining"][MAIN]["steps"]
+    return {"right": right, "held_out": len(exam), "steps": steps} | found
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_the_page_shows_what_was_found(monkeypatch):
             assert row.startswith(f"| {run['seed']} | {run['right']:,} of 1,000 | 400 |"), row
     files = dict(results.everything())
     assert all(ElementTree.fromstring(files[name]).tag.endswith("svg") for name in files if name.endswith(".svg"))
-    assert sum(name.endswith(".svg") for name in files) == 12
+    assert sum(name.endswith(".svg") for name in files) == 13
 
 
 def test_the_sentences_that_were_kept_are_these_and_their_clusters_are_the_subjects():

@@ -133,14 +133,19 @@ def test_the_probe_finds_the_layer_that_tells(rng):
 # -------------------------------------------------------------------------------------------------------------- ULMFiT
 
 
-def test_what_ulmfit_found_is_of_this_code():
+def test_what_ulmfit_found_is_of_this_code_and_is_what_the_page_says():
     found = read("ulmfit")
     assert found["settings"] == json.loads(json.dumps(ulmfit.SETTINGS))
     assert [run["seed"] for run in found["runs"]] == list(SEEDS)
     for run in found["runs"]:  # step two brings the language model nearer to the task, and each way learns something
-        assert run["perplexity"][1] < run["perplexity"][0]
-        assert all(run[name][-1][1] > run["held_out"] / 6 for name in ("from nothing", "ULMFiT"))
-        ways = "from nothing", "without step two", "ULMFiT's words alone", "ULMFiT"
+        assert all(after < before for before, after in run["perplexity"].values())
+        assert all(run[name][-1][1] > run["held_out"] / 6 for name in ("from nothing", "ULMFiT", "ULMFiT by AdamW"))
+        gradient_descent, adamw = (run["pretraining"][by] for by in ("averaged SGD", "AdamW"))
+        assert gradient_descent["averaged"] and gradient_descent["steps"] == adamw["steps"]
+        assert adamw["held_out"] < gradient_descent["held_out"] < 1.05 * adamw["held_out"]
+        assert run["perplexity"]["averaged SGD"][1] < run["perplexity"]["AdamW"][1]
+        assert run["ULMFiT's words alone"][-1][1] > run["ULMFiT"][-1][1] > run["ULMFiT by AdamW"][-1][1]
+        ways = "from nothing", "without step two", "ULMFiT's words alone", "ULMFiT", "ULMFiT by AdamW"
         assert len({run[name][-1][0] for name in ways}) == 1  # all in as many steps
 
 
@@ -221,6 +226,57 @@ def test_reading_lowers_the_loss_and_is_the_same_again():
         steps = ulmfit.read(model, p, ulmfit.AdamW(), ids, 0, about)
         losses.append(ulmfit.loss_of(model, p, ids))
     assert losses[0] == losses[1] < 0.6 * before and 60 < steps < 160
+
+
+@pytest.fixture
+def step_one(monkeypatch, rng):
+    """Step one in small, on a text that tells nothing: what is held out is soon said no better."""
+    text = rng.integers(2, 7, 1800)
+    monkeypatch.setattr(ulmfit, "general", lambda: (Vocabulary([*OWN, *"abcde"]), text[:1500], text[1500:]))
+    monkeypatch.setattr(ulmfit, "SIZE", {"n_layers": 1, "d_model": 8, "d_hidden": 1})
+    about = {"epochs": 3, "rows": 4, "length": 12, "clip": 1.0, "see_every": 5, "patience": 1}
+    monkeypatch.setattr(ulmfit, "PRETRAINING", about | {"rates": {"averaged SGD": 2.0, "AdamW": 0.05}})
+    return text[1500:]
+
+
+def recorded(monkeypatch, name):
+    """rates and parameters of all steps that the optimizer of this name will do"""
+    rates, steps = [], []
+
+    class Recorded(getattr(ulmfit, name)):
+        def step(self, p, g, rate, factor):
+            super().step(p, g, rate, factor)
+            rates.append(rate)
+            steps.append(tree_map(np.copy, p))
+
+    monkeypatch.setattr(ulmfit, name, Recorded)
+    return rates, steps
+
+
+def test_step_one_by_averaged_gradient_descent(step_one, monkeypatch):
+    """One rate for all steps but for short pieces; averaged from when it was seen to stand still; the mean is given."""
+    rates, steps = recorded(monkeypatch, "AveragedSGD")
+    p, about = ulmfit.pretrained.__wrapped__("averaged SGD")
+    lengths = np.array(rates) / 2.0 * 12
+    np.testing.assert_allclose(lengths, np.round(lengths), rtol=1e-12)
+    n = about["averaged"]
+    assert 0 < n < len(steps) == about["steps"] and (len(steps) - n) % 5 == 0
+    mean = np.mean([step["token"]["weight"] for step in steps[-n:]], 0)
+    np.testing.assert_allclose(p["token"]["weight"], mean, rtol=1e-4, atol=1e-6)
+    assert [step for step, _ in about["curve"]] == list(range(5, len(steps) + 1, 5))
+    model = AWDLSTM(7, **ulmfit.SIZE, **ulmfit.RATES)
+    assert about["held_out"] == round(float(np.exp(ulmfit.loss_of(model, p, step_one))), 1)
+    at = len(steps) // 5 * 5  # the last point of the curve is of the mean until there
+    mean = tree_map(lambda *each: np.mean(each, 0, dtype=np.float32), *steps[len(steps) - n : at])
+    assert about["curve"][-1][1] == pytest.approx(np.exp(ulmfit.loss_of(model, mean, step_one)), abs=0.051)
+
+
+def test_step_one_by_adamw(step_one, monkeypatch):
+    """Up and down a triangle, and the last step is given."""
+    rates, steps = recorded(monkeypatch, "AdamW")
+    p, about = ulmfit.pretrained.__wrapped__("AdamW")
+    assert about["averaged"] is None and np.argmax(rates) < len(rates) / 3 and rates[-1] < 0.2 * max(rates)
+    assert np.array_equal(p["token"]["weight"], steps[-1]["token"]["weight"])
 
 
 def test_a_classifier_begins_with_what_it_is_given(rng):
