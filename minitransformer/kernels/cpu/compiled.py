@@ -2,6 +2,7 @@
 
 A kernel runs without Python's lock and on one thread. It is the batch that is spread over threads (threads.py):
 kernels that brought threads of their own would fight with BLAS's for the same cores, and lose ten times what they win.
+One does, where BLAS has nothing to do (board.py).
 
 Numba looks at the file of a kernel alone to see whether what it kept still holds, though functions of other files are
 compiled into it. So the folder is named after the source of all kernels: whatever changes, nothing stale is loaded.

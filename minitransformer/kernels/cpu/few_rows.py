@@ -1,6 +1,6 @@
 """The product of few rows with a matrix that is read as it lies, as when a text is written token by token.
 
-    y_re = Σ_d W_ed x_rd + b_e          for few rows r, and some of the outputs e: each weight is read once
+    y_re = Σ_d W_ed x_rd + b_e          for few rows r, and some of the outputs e: each weight comes from memory once
 
 BLAS copies W into the order in which it reads, which takes longer than so few products. For one row, or a few, the sum
 above is a loop as it stands; for more, a tile (tile.py) has some of W's rows and all of x's, and x alone is laid out.

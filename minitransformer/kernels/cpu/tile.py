@@ -22,7 +22,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 FEATURES = llvm.get_host_cpu_features()
-ARM = platform.machine() in ("arm64", "aarch64")
+ARM = platform.machine().lower() in ("arm64", "aarch64")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16  # of a register
 FUSED = ARM or bool(FEATURES.get("fma"))  # to multiply and add is one instruction
 ROWS, VECTORS = (12, 2) if ARM or FEATURES.get("avx512f") else (6, 2)  # of 32 registers, or of 16

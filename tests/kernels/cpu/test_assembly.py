@@ -63,10 +63,8 @@ VECTORS = {  # by processor: the widest registers, arithmetic on them, and the r
 }
 MULTIPLY_ADDS = {"x86_64": r"vfmadd\d+ps", "arm64": r"fmla"}
 STACK = {"x86_64": r"%rsp", "arm64": r"\[sp"}
-COPIES, COPYING = (
-    {"attention_tiles.to_strips", "few_rows.lay_out"},
-    {"x86_64": r"vmovup[sd]", "arm64": r"(?:ld|st)[rp]"},
-)
+COPIES = {"attention_tiles.to_strips", "few_rows.lay_out"}
+COPYING = {"x86_64": r"vmovup[sd]", "arm64": r"(?:ld|st)[rp]"}
 WHOLE_NUMBERS = {"philox.words", "philox.compare"}
 ON_WHOLE_NUMBERS = {"x86_64": r"vp(?:muludq|cmp\w+|maxud|minud)", "arm64": r"(?:umull2?|cmh[is])"}
 SCALAR_CALLS = r"(?:^|[\s$*@])_?((?:exp|exp2|expm1|tanh|pow|erf)f?)\b"

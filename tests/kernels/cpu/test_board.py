@@ -100,13 +100,51 @@ def test_a_chunk_that_a_helper_has_is_waited_for(helpers, rng):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
 
 
-def test_helpers_are_called_and_not_waited_for(helpers, monkeypatch, rng):
+def test_helpers_are_called_for_each_map_and_not_waited_for(helpers, monkeypatch, rng):
     weight, b, x, y, exact = problem(rng, 2, np.float64)
-    came = threading.Event()
-    monkeypatch.setattr(module, "help_for_a_while", lambda places, patience: came.set())
+    came, posted, post = threading.Semaphore(0), [], multiply_together
+    monkeypatch.setattr(module, "help_for_a_while", lambda places, patience: came.release())
+    monkeypatch.setattr(
+        module, "multiply_together", lambda places, chunks, *map: (posted.append(chunks), post(places, chunks, *map))
+    )
+    for _ in range(3):
+        y[:] = np.nan
+        helpers.multiply(weight, b, x, y)
+        near(y, exact, np.float64)  # though none of them does anything
+        assert all(came.acquire(timeout=20) for _ in range(2)) and not came.acquire(timeout=0.05)
+        assert not helpers.posting.locked()
+    assert posted == [3 * module.CHUNKS] * 3 and len(helpers.bells) == 2
+
+
+def test_how_many_helpers_there_are(helpers, monkeypatch, rng):
+    """As many as there are other cores, as Numba is to use, and as memory may need; none for a small map."""
+    weight, b, x, y, exact = problem(rng, 2, np.float64)
+    monkeypatch.setattr(module, "WORTH_HELP", weight.nbytes + 1)
     helpers.multiply(weight, b, x, y)
-    assert came.wait(20)
-    near(y, exact, np.float64)  # though none of them did anything
+    assert helpers.bells == []
+    monkeypatch.setattr(module, "WORTH_HELP", weight.nbytes)
+    for cores, allowed, most, found in [(1, 3, 8, 0), (3, 1, 8, 0), (3, 3, 2, 1), (2, 9, 8, 1), (9, 3, 8, 2)]:
+        monkeypatch.setattr(module, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(module.numba.config, "NUMBA_NUM_THREADS", allowed)
+        monkeypatch.setattr(module, "MOST", most)
+        helpers.multiply(weight, b, x, y)
+        assert len(helpers.bells) == found
+    near(y, exact, np.float64)
+
+
+def test_where_no_thread_can_be_started_the_map_is_done_all_the_same(helpers, monkeypatch, rng):
+    weight, b, x, y, exact = problem(rng, 2, np.float64)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as nothing_left:
+        nothing_left.setattr(threading.Thread, "start", refuse)
+        helpers.multiply(weight, b, x, y)
+    near(y, exact, np.float64)
+    assert helpers.bells == [] and not helpers.posting.locked()
+    helpers.multiply(weight, b, x, y)
+    assert len(helpers.bells) == 2
 
 
 def test_who_finds_the_board_taken_multiplies_alone(helpers, rng):

@@ -109,6 +109,28 @@ def test_a_query_that_is_no_number_gives_none(rng):
         assert np.isnan(found["dv"][0, 1]).all() and np.isnan(found["dk"][0, 1]).all()
 
 
+def y_and_gradients(q, k, v, dy):
+    y, saved = ops.attention(q, k, v, causal=True)
+    return y, *ops.attention_backward(dy, saved)[:3]
+
+
+@ODD
+@pytest.mark.parametrize(
+    "shape, cut", [({"R": 2, "T": 33, "S": 40, "K": 17}, (40, 96)), ({"T": 129, "S": 64}, (40, 1))]
+)
+def test_what_is_no_number_in_a_text_stays_there(shape, cut, value, rng):
+    """A tile finds what the tile before left in its place, where no query can see a key."""
+    given = problem(rng, G=1, **shape).given
+    q, k, v = (given[name].astype(float) for name in "qkv")
+    dy = rng.normal(size=q.shape)
+    for x in (q, k, v, dy):
+        x[0] = value
+    with np.errstate(all="ignore"), tiles(*cut):
+        found, expected = (y_and_gradients(*(x[begin:] for x in (q, k, v, dy))) for begin in (0, 1))
+    for one, other in zip(found, expected, strict=True):
+        assert np.isfinite(other).all() and np.array_equal(one[1:], other)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_a_token_that_may_not_be_said(label_smoothing, dtype):
