@@ -49,12 +49,11 @@ from .attention_tiles import (
     to_panels,
     to_strips,
     to_transposed,
-    whole,
 )
 from .compiled import compiled
 from .functions import exp_negative
 from .philox import draw_kept
-from .tile import ROWS, columns
+from .tile import ROWS, columns, whole
 
 QUERIES, KEYS = 128, 96  # of a tile, made whole tiles of registers
 MANY = 1 << 15  # scores that are worth another worker's start

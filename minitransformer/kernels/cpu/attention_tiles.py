@@ -25,16 +25,9 @@ not computed, and a sum ends, or begins, where what is seen does; what is not se
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
 from .compiled import compiled
-from .tile import ROWS, multiply_tile, place
-
-
-@register_jitable
-def whole(n, size):
-    """n, or the next larger multiple of size"""
-    return (n + size - 1) // size * size
+from .tile import ROWS, multiply_tile, place, whole
 
 
 @compiled

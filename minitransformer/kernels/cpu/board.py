@@ -26,10 +26,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from ...threads import alone, available_cores
-from .attention_tiles import whole
 from .compiled import compiled
 from .few_rows import in_panels, panels_of, some_outputs
-from .tile import ARM, LANE, THIN_ROWS, X86, thin_columns
+from .tile import ARM, LANE, THIN_ROWS, X86, thin_columns, whole
 
 WORTH_HELP = 1 << 20  # bytes of weights
 CHUNKS = 4  # for each who takes them: long ones, which memory likes, and yet nobody waits long for the last

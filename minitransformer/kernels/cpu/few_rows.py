@@ -9,9 +9,8 @@ above is a loop as it stands; for more, a tile (tile.py) has some of W's rows an
 import numpy as np
 from numba.extending import register_jitable
 
-from .attention_tiles import whole
 from .compiled import compiled
-from .tile import BYTES, THIN_ROWS, THIN_VECTORS, multiply_thin_tile, place, thin_columns
+from .tile import BYTES, THIN_ROWS, THIN_VECTORS, multiply_thin_tile, place, thin_columns, whole
 
 FEW = 16  # rows
 ROW_BY_ROW = 3  # rows

@@ -33,6 +33,12 @@ INDEX, LANE = ir.IntType(64), ir.IntType(32)
 
 
 @register_jitable
+def whole(n, size):
+    """n, or the next larger multiple of size"""
+    return (n + size - 1) // size * size
+
+
+@register_jitable
 def columns(x):
     """How many numbers of this array's kind a row of a tile has."""
     return VECTORS * BYTES // x.itemsize
