@@ -12,6 +12,7 @@ come, is drawn from a seed. So
 Shared and local memory is filled with NaN before it is used, and may be asked for with an alignment.
 """
 
+import os
 import random
 import sys
 import threading
@@ -33,6 +34,20 @@ def seed(number):
         yield
     finally:
         order = before
+
+
+@contextmanager
+def one_core():
+    """Threads started here stay on one core, where the system lets us say so: one of many would sleep between turns."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[os.getpid() % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 class Meeting:
@@ -60,12 +75,13 @@ class Block(kernel.BlockManager):
         self.failed = None
         self.block = Meeting(self.threads)
         self.warps = [Meeting(self.threads[i : i + WARP]) for i in range(0, len(self.threads), WARP)]
-        for thread in self.threads:
-            thread.start()
-        self.next()
-        self.done.wait()
-        for thread in self.threads:
-            thread.join()
+        with one_core():
+            for thread in self.threads:
+                thread.start()
+            self.next()
+            self.done.wait()
+            for thread in self.threads:
+                thread.join()
         if self.failed:
             raise self.failed
 

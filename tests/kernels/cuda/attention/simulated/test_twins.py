@@ -1,5 +1,7 @@
 """The simulator and the twins of a warp's instructions, on their own."""
 
+import os
+
 import numpy as np
 import pytest
 from numba import cuda, float32, uint16
@@ -46,6 +48,23 @@ def test_a_product_of_a_warp():
     kernel[1, 32](*bits, c, found)
     assert np.array_equal(found[0], a @ b[:, :8] + c)
     assert np.array_equal(found[1], a @ b[:, :8] + c)
+
+
+def test_threads_that_take_turns_stay_on_one_core():
+    """A core that waits for its turn sleeps, and wakes late: on several, a kernel takes four times as long."""
+    cores, seen = sorted(os.sched_getaffinity(0)), []
+
+    @cuda.jit
+    def kernel(fail):
+        seen.append(sorted(os.sched_getaffinity(0)))
+        if fail[0]:
+            raise ValueError("in a kernel")
+
+    kernel[2, 3](np.zeros(1, np.int64))
+    with pytest.raises(ValueError, match="in a kernel"):
+        kernel[1, 1](np.ones(1, np.int64))
+    assert len(seen) == 7 and all(here == seen[0] and len(here) == 1 and here[0] in cores for here in seen)
+    assert sorted(os.sched_getaffinity(0)) == cores
 
 
 def test_a_copy_is_there_when_it_has_been_waited_for():
