@@ -20,6 +20,8 @@ from minitransformer.kernels.cuda.attention.warp import (
     wait_for_copies,
 )
 
+CORES = sorted(os.sched_getaffinity(0))  # before anything is simulated
+
 
 def test_a_product_of_a_warp():
     """ldmatrix brings A, and B from its rows or from its columns; mma multiplies; all as warp.py says."""
@@ -52,7 +54,7 @@ def test_a_product_of_a_warp():
 
 def test_threads_that_take_turns_stay_on_one_core():
     """A core that waits for its turn sleeps, and wakes late: on several, a kernel takes four times as long."""
-    cores, seen = sorted(os.sched_getaffinity(0)), []
+    seen = []
 
     @cuda.jit
     def kernel(fail):
@@ -63,8 +65,8 @@ def test_threads_that_take_turns_stay_on_one_core():
     kernel[2, 3](np.zeros(1, np.int64))
     with pytest.raises(ValueError, match="in a kernel"):
         kernel[1, 1](np.ones(1, np.int64))
-    assert len(seen) == 7 and all(here == seen[0] and len(here) == 1 and here[0] in cores for here in seen)
-    assert sorted(os.sched_getaffinity(0)) == cores
+    assert len(seen) == 7 and all(here == seen[0] and len(here) == 1 and here[0] in CORES for here in seen)
+    assert sorted(os.sched_getaffinity(0)) == CORES
 
 
 def test_a_copy_is_there_when_it_has_been_waited_for():
