@@ -150,7 +150,7 @@ def follow(finetuning, args):
                 bar.set_postfix_str(f"loss {event.loss:.3f}", refresh=False)
                 bar.update()
     took = time.perf_counter() - begin
-    say(f"fine-tuned in {int(took // 60)} min {took % 60:.0f} s")
+    say(f"fine-tuned in {round(took) // 60} min {round(took) % 60} s")
     return keeper, epochs
 
 

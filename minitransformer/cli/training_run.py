@@ -126,7 +126,7 @@ def follow(run, threads, finish=None):
         return 130
     if finish:
         finish(run)
-    say(f"trained in {int(took // 60)} min {took % 60:.0f} s; the run is in {run.folder}")
+    say(f"trained in {round(took) // 60} min {round(took) % 60} s; the run is in {run.folder}")
     say(printable(f"next: {program()} {run.task.next_command(shlex.quote(str(run.folder)))}"))
     say("      (docs/ explains every part of it; Ctrl-C saves, and --resume FOLDER goes on)")
     return 0
