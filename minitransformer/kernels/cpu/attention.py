@@ -259,10 +259,10 @@ def softmax_backward(s, dp, shift, delta, behind, width):
     """s (keys, queries) becomes p = exp(s - m), and dp becomes ds = p (dp - δ)"""
     for c in range(s.shape[0]):
         first = first_to_see(c, behind, width, shift.size)
-        row, drow, most, mean = s[c, first:], dp[c, first:], shift[first:], delta[first:]
-        for a in range(row.size):
-            p = exp_negative(row[a] - most[a])
-            row[a], drow[a] = p, p * (drow[a] - mean[a])
+        s_c, dp_c, shift_c, delta_c = s[c, first:], dp[c, first:], shift[first:], delta[first:]
+        for a in range(s_c.size):
+            p = exp_negative(s_c[a] - shift_c[a])
+            s_c[a], dp_c[a] = p, p * (dp_c[a] - delta_c[a])
         s[c, :first], dp[c, :first] = 0, 0
 
 

@@ -182,7 +182,6 @@ def multiply_in_a_child(queue, weight, b, x):
     queue.put((y, threading.active_count()))
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
 def test_a_forked_process_has_helpers_of_its_own(monkeypatch, rng):
     monkeypatch.setattr(module, "WORTH_HELP", 0)
     monkeypatch.setattr(module, "available_cores", lambda: 2)
