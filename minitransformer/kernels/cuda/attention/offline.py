@@ -48,6 +48,7 @@ SHARED = {  # files of which the kernels of a rung are made as well
     "flash_atomic": ("flash", "masks", "tiles"),
     "flash_registers": ("masks", "ptx"),
     "tensor_cores": ("masks", "ptx"),
+    "tensor_cores_float32": ("tensor_cores", "masks", "ptx"),
 }
 MOST_SHARED = 48 * 1024  # bytes that a block has without asking for more
 MOST_REGISTERS = 255  # that a thread can have

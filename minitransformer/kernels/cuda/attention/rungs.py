@@ -44,6 +44,7 @@ RUNGS = {
         Rung("flash", "float32", (8, 16, 32, 64, 128), True, "one walk over the keys under a running softmax"),
         Rung("flash_registers", "float32", (32, 64, 128), True, "tiles of registers, sums across a warp"),
         Rung("tensor_cores", "bfloat16", (16, 32, 64, 128), True, "16 × 16 × 8 products in one instruction"),
+        Rung("tensor_cores_float32", "float32", (32, 64, 128), True, "float32 as three bfloat16 on tensor cores"),
     )
 }
 

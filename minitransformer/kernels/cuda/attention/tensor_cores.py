@@ -56,9 +56,9 @@ LOG2E, LN2 = np.float32(math.log2(math.e)), np.float32(math.log(2))
 EVERYTHING = np.float32(np.inf)
 
 
-def tile_of(K):
+def tile_of(K, masked):
     """Rows of a tile, for the walk along the keys and for that along the queries: two stages of two tiles in 48 KB"""
-    return (64, 64) if K <= 64 else (32, 16)
+    return (64, 64) if K <= 64 else (32, 16 if masked else 32)
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
@@ -88,7 +88,7 @@ def attention_backward(dy, saved):
 def run(make, walk, given, owned, *args):
     """Launch a kernel whose blocks each own WARPS strips of one head of `owned`."""
     n, rows, K = owned.shape
-    kernel = make(*given.variant, WARPS, tile_of(K)[walk])
+    kernel = make(*given.variant, WARPS, tile_of(K, given.masked)[walk])
     launch(kernel, (blocks(rows, STRIP * WARPS), n), 32 * WARPS, *args, given.scale)
 
 
@@ -156,6 +156,32 @@ def add_rows(total, s, memory, at, rows, K):
             b = ldmatrix_transposed(memory, at + k * 16 * (K + PAD) + 16 * n)
             multiply_into(total, 2 * n, a0, a1, a2, a3, b[0], b[1])
             multiply_into(total, 2 * n + 1, a0, a1, a2, a3, b[2], b[3])
+
+
+@cuda.jit(device=True, inline="always")
+def hide_keys(s, hidden, mask, n_heads, n, i, j, T, S, across, causal, masked, lane):
+    """What queries i and i + 8 may not see of the keys from j on, hidden: past the end, causal, masked"""
+    for h in range(2):
+        if masked:
+            row = row_of(mask, n_heads, n, i + 8 * h)
+        for c in range(across):
+            for e in range(2 * h, 2 * h + 2):
+                at = j + 8 * c + 2 * (lane & 3) + (e & 1)
+                if at >= S or (causal and at > i + 8 * h + S - T) or (masked and not allows(row, at)):
+                    s[c, e] = hidden
+
+
+@cuda.jit(device=True, inline="always")
+def hide_from_queries(w, mask, n_heads, n, i, j, T, S, across, causal, masked, lane):
+    """The weights of keys j and j + 8, 0 for those of the queries from i on that may not see them"""
+    for c in range(across):
+        for b in range(2):
+            at = i + 8 * c + 2 * (lane & 3) + b
+            if masked:
+                row = row_of(mask, n_heads, n, at)
+            for h in range(2):
+                if (causal and j + 8 * h > at + S - T) or (masked and not allows(row, j + 8 * h)):
+                    w[c, 2 * h + b] = float32(0)
 
 
 @cuda.jit(device=True, inline="always")
@@ -246,14 +272,7 @@ def forward_kernel(K, causal, masked, warps, tile):
                 copy_rows(memory, STAGE - now + TILE, v, of_k, j + tile, S, tile, K, thread, threads)
             products(s, queries, memory, now + right_place(lane, K), tile, K)
             if masked or j + tile > S or (causal and j + tile > strip + 1 + S - T):
-                for h in range(2):
-                    if masked:
-                        row = row_of(mask, n_heads, n, i + 8 * h)
-                    for c in range(across):
-                        for e in range(2 * h, 2 * h + 2):
-                            at = j + 8 * c + 2 * (lane & 3) + (e & 1)
-                            if at >= S or (causal and at > i + 8 * h + S - T) or (masked and not allows(row, at)):
-                                s[c, e] = NOTHING
+                hide_keys(s, NOTHING, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
             for h in range(2):
                 largest = m[h]
                 for c in range(across):
@@ -364,14 +383,7 @@ def query_kernel(K, causal, masked, warps, tile):
                 for e in range(4):
                     s[c, e] = exp2(s[c, e] * scale2 - own_lse[e >> 1])
             if masked or j + tile > S or (causal and j + tile > strip + 1 + S - T):
-                for h in range(2):
-                    if masked:
-                        row = row_of(mask, n_heads, n, i + 8 * h)
-                    for c in range(across):
-                        for e in range(2 * h, 2 * h + 2):
-                            at = j + 8 * c + 2 * (lane & 3) + (e & 1)
-                            if at >= S or (causal and at > i + 8 * h + S - T) or (masked and not allows(row, at)):
-                                s[c, e] = float32(0)
+                hide_keys(s, float32(0), mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
             for c in range(across):
                 for e in range(4):
                     s[c, e] *= dw[c, e] - own_delta[e >> 1]  # w = softmax(s)
@@ -446,14 +458,7 @@ def key_kernel(K, causal, masked, warps, tile):
                     for e in range(4):
                         s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
                 if masked or (causal and i + S - T < strip + STRIP - 1):
-                    for c in range(across):
-                        for b in range(2):
-                            at = i + 8 * c + 2 * (lane & 3) + b
-                            if masked:
-                                row = row_of(mask, n_heads, n, at)
-                            for h in range(2):
-                                if (causal and j + 8 * h > at + S - T) or (masked and not allows(row, j + 8 * h)):
-                                    s[c, 2 * h + b] = float32(0)
+                    hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
                 add_rows(for_value, s, memory, now + TILE + turned_place(lane, K), tile, K)  # y = w v
                 products(dw, values, memory, now + TILE + right_place(lane, K), tile, K)
                 for c in range(across):

@@ -42,6 +42,10 @@ def load4(x, at):
     return load(x, at, 4)
 
 
+def load2(x, at):
+    return load(x, at, 2)
+
+
 def load_shared4(m, at):
     return load(m, at, 4)
 
@@ -54,6 +58,12 @@ def store_shared4(m, at, *numbers):
     check_aligned(m, at, 16)
     words = np.array(numbers, np.float32).view(m.dtype)
     m[at : at + words.size] = words
+
+
+def store_shared_words2(m, at, *words):
+    check_aligned(m, at, 8)
+    halves = np.array(words, np.uint32).view(m.dtype)
+    m[at : at + halves.size] = halves
 
 
 def copy_async(size):
