@@ -28,7 +28,7 @@ def test_a_rung_that_is_wrong_is_found_wrong(damage, small):
     rung = RUNGS["naive"]
 
     class Wrong:
-        precision, backward, offers = rung.precision, rung.backward, rung.offers
+        name, precision, backward, offers = rung.name, rung.precision, rung.backward, rung.offers
 
         def attention(self, q, k, v, **settings):
             y, saved = rung.attention(q, k, v, **settings)
