@@ -11,9 +11,11 @@ Before each timed window the device is given something else to do, so that every
 begins: without that, the time in which the host prepares a launch would count as the kernel's.
 """
 
+import re
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 REPEATS, FEWEST, LONG = 10, 3, 0.3  # how often each is repeated: less where all that would take so many seconds
@@ -119,6 +121,15 @@ def check_possible(times, peaks, precision, flops, n_bytes):
         raise Mismeasured(f"{rate:.4g} TB/s from memory, but the peak is {peaks.bytes / 1e12:.4g}")
 
 
+def driver_module(path="/proc/driver/nvidia/version"):
+    """The version of the driver's kernel module, where the system tells: 580.159.04"""
+    try:
+        found = re.search(r"Module.*?(\d+\.[\d.]+)", Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found and found[1]
+
+
 class Gpu:
     """The device that CuPy uses, and its clock. ValueError for the simulator, in which there is nothing to time."""
 
@@ -142,6 +153,7 @@ class Gpu:
             "memory": properties["totalGlobalMem"],
             "driver": cupy.cuda.runtime.driverGetVersion(),
             "toolkit": cupy.cuda.runtime.runtimeGetVersion(),
+            "module": driver_module(),
         }
 
     now = staticmethod(time.perf_counter)

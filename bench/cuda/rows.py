@@ -97,6 +97,7 @@ def picture(rows, title):
     """A PNG: time against T, a panel to each group of rows. ImportError without matplotlib."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     lines = growth(rows)
     groups = sorted({group for group, _ in lines})
@@ -121,6 +122,12 @@ def picture(rows, title):
         axes.set(yscale="log", xlabel="T", ylabel="ms")
         axes.set_title(group, fontsize=10)
         axes.set_xscale("log", base=2)
+        lengths = sorted({T for (its_group, _), points in lines.items() if its_group == group for T, _ in points})
+        axes.set_xticks(lengths, [f"{T:,}" for T in lengths])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda ms, _: f"{ms:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=6.5)

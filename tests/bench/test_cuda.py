@@ -114,6 +114,13 @@ def test_devices_are_known_by_their_names():
         assert peaks_of(f"NVIDIA {name}").float32 == clock.KNOWN[name][0] * 1e12
 
 
+def test_the_drivers_own_version_is_told_where_there_is_one(tmp_path):
+    text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build\nGCC version: 12\n"
+    (tmp_path / "version").write_text(text, encoding="utf-8")
+    assert clock.driver_module(tmp_path / "version") == "580.159.04"
+    assert clock.driver_module(tmp_path / "nothing") is None
+
+
 # --------------------------------------------------------------------------------------------------------- attention
 
 TINY = attention.Size(8, 4, True, 16, 8)  # B 2, H 2, T 8, K 4
