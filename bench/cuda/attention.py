@@ -344,6 +344,7 @@ def one(gpu, rows, size, contender, inputs, exact, compiled, ask=True):
     for way, seconds in first.items():
         group = f"{contender.precision} {way}, K {size.K}{', causal' * size.causal}"
         row = label | {"what": f"{what} {way}", "way": way, "group": group, "off": off, "memory": max(memory, 0)}
+        row["first"] = seconds  # of its first call here: long where nothing was kept for it
         try:
             times, on_device = timed(gpu, work, way, seconds), work.bring is not None
             if on_device:

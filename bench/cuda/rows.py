@@ -31,14 +31,14 @@ def line(row):
     """A row in one line."""
     if "wrong" in row:
         verdict = f"WRONG: {', '.join(row['wrong'])}" if row["wrong"] else "right"
-        return f"{row['kind']:<12}{row['what']:<56}{verdict}"
+        return f"{row['kind']:<12}{row['what']:<60} {verdict}"
     if "refused" in row:
-        return f"{row['kind']:<12}{row['what']:<56}not timed: {row['refused']}"
+        return f"{row['kind']:<12}{row['what']:<60} not timed: {row['refused']}"
     times = "".join(f"{column} {shown(row.get(column)):<12}" for column in COLUMNS)
     rate = f"{row['rate'] / 1e12:7.2f} TFLOP/s" if row.get("rate") else ""
     share = f" {row['share']:5.1%} of the peak" if row.get("share") else ""
     memory = f"  {row['memory'] / 2**20:8.1f} MB" if row.get("memory") else ""
-    return f"{row['kind']:<12}{row['what']:<56}{times}{rate}{share}{memory}"
+    return f"{row['kind']:<12}{row['what']:<60} {times}{rate}{share}{memory}"
 
 
 def shown(seconds):
