@@ -19,34 +19,37 @@ def fragments(rows):
 
 
 def rungs(rows, seconds=180, ask=None):
-    """Many processes at once; those that no process could tell are asked here, where no process told anything."""
-    from .cuda.correct import check_rungs, jobs, side_by_side
+    """Many processes at once; where not one of them could tell anything, all is asked here."""
+    from .cuda.correct import LATE, check_rungs, jobs, side_by_side
 
     failed, told = [], False
-    for (what, which), found, problem in (ask or side_by_side)(jobs(), seconds):
+    for (what, *which), found, problem in (ask or side_by_side)(jobs(), seconds):
+        told = told or bool(found)
         for row in found:
-            told = True
             add = compiled if what == "step" else checked
-            add(rows, row, which)
-        if problem and what != "step":
-            failed.append((what, which, problem))
+            add(rows, row, *which)
+        if problem == LATE.format(seconds):  # of a rung it is not known whether it is right
+            rows.add(kind="compile" if what == "step" else "correct", what=" ".join((what, *which)), refused=problem)
         elif problem:
-            rows.add(kind="compile", what=f"step, {which}", refused=problem)
+            failed.append((what, which, problem))
     if failed and not told:  # processes of their own cannot use this device
         for row in check_rungs():
-            checked(rows, row, "32, 64 and 128")
+            checked(rows, row, "of every width")
         return
     for what, which, problem in failed:
-        rows.add(kind="correct", what=f"{what}, width {which}", rung=what, wrong=[problem])
+        if what == "step":
+            rows.add(kind="compile", what=" ".join((what, *which)), refused=problem)
+        else:
+            rows.add(kind="correct", what=" ".join((what, *which)), rung=what, wrong=[problem])
 
 
-def checked(rows, found, width):
-    what = f"{found['rung']}, width {width}: {found['cases']} cases, at most {found['worst']:.2f} of what it may"
+def checked(rows, found, *which):
+    what = f"{found['rung']} {' '.join(which)}: {found['cases']} cases, at most {found['worst']:.2f} of its bound"
     rows.add(kind="correct", what=what, **found)
 
 
-def compiled(rows, found, _):
-    rows.add(kind="compile", what=f"step {found['size']}, {found['contender']}", **found)
+def compiled(rows, found, contender):
+    rows.add(kind="compile", what=f"step {found['size']}, {contender}", **found)
 
 
 def main(argv=None):

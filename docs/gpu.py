@@ -36,7 +36,7 @@ def where(result):
     driver += f" ({gpu['module']})" if gpu.get("module") else ""
     with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
     checks = rows_of(result, "correct") + rows_of(result, "layout")
-    right = sum(not row["wrong"] for row in checks)
+    right = sum(row.get("wrong") == [] for row in checks)
     cut = "" if result["complete"] else " Its time was over before everything was reached."
     return (
         f"Measured on an {gpu['device']} ({gpu['capability']}, {memory}; driver of CUDA {driver}, toolkit {toolkit}; "
@@ -62,7 +62,7 @@ def correct(result):
     rows = []
     for name, its in found.items():
         cases, worst = sum(row.get("cases", 0) for row in its), max(row.get("worst") or 0 for row in its)
-        wrong = [problem for row in its for problem in row["wrong"]]
+        wrong = [problem for row in its for problem in row.get("wrong", [f"not checked: {row.get('refused')}"])]
         share = f"{worst:.0%}" if worst < float("inf") else "inf"
         rows.append([f"`{name}`", cases, share, ", ".join(wrong) or "right"])
     for row in rows_of(result, "layout"):

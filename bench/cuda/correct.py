@@ -4,10 +4,10 @@ What a rung is called with, and how near it must come, is what the tests hold it
 (tests/kernels/cuda/attention/on_a_gpu.py); here it is as large as on a device nothing else is.
 
 Nearly all of the time goes by while kernels are compiled, one after another on one core. So there is a process to each
-rung and width, as many at once as there are cores, and what they compile is kept for whoever comes after:
+rung and width, causal or not, as many at once as there are cores; what they compile is kept for whoever comes after:
 
-    python -m bench.cuda.correct RUNG WIDTH         prints what it found, a line of JSON
-    python -m bench.cuda.correct step CONTENDER     checks nothing, and compiles what training steps need
+    python -m bench.cuda.correct RUNG WIDTH [causal]    prints what it found, a line of JSON
+    python -m bench.cuda.correct step CONTENDER         checks nothing, and compiles what training steps need
 """
 
 import json
@@ -106,12 +106,19 @@ def share_of_bound(rung, case):
 # ------------------------------------------------------------------------------------------------- many at once
 
 STEPS = {"backend cuda": ("small", "medium"), "CPU kernels": ("small",)}  # of bench/cuda/step.py; others need no more
+LATE = "{:.0f} seconds were over"
 ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
 
 
 def jobs():
-    """[(arguments of a process), ...]: those that take longest come first"""
-    rungs = [(name, str(K)) for name, rung in reversed(RUNGS.items()) for K in WIDTHS if rung.offers(K)]
+    """[arguments of a process, ...]: those that take longest come first"""
+    rungs = [
+        (name, str(K), *more)
+        for name, rung in reversed(RUNGS.items())
+        for K in reversed(WIDTHS)
+        for more in (["causal"], [])
+        if rung.offers(K)
+    ]
     return [*(("step", contender) for contender in STEPS), *rungs]
 
 
@@ -122,13 +129,13 @@ def side_by_side(jobs, seconds, command=(sys.executable, "-m", "bench.cuda.corre
     def ask(job):
         left, job = end - time.monotonic(), [*command, *job]
         if left <= 0:
-            return [], f"not begun: {seconds:.0f} seconds were over"
+            return [], LATE.format(seconds)
         try:
             done = subprocess.run(
                 job, capture_output=True, text=True, timeout=left, env=os.environ | ONE_THREAD, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
-            return [], f"ended after {seconds:.0f} seconds"
+            return [], LATE.format(seconds)
         found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode or not found:
             said = (done.stderr.strip().splitlines() or ["and said nothing"])[-1]
@@ -141,7 +148,7 @@ def side_by_side(jobs, seconds, command=(sys.executable, "-m", "bench.cuda.corre
             yield asked[future], *future.result()
 
 
-def main(what, which):
+def main(what, which, causal=None):
     from minitransformer.kernels.cuda.device import check_device
 
     check_device()  # and the first of all calls, which takes longer, is over
@@ -152,7 +159,8 @@ def main(what, which):
             {"contender": which, "size": size, "compile": seconds_to_compile(which, size)} for size in STEPS[which]
         ]
     else:
-        found = check_rungs({what: RUNGS[what]}, [case for case in cases() if case.K == int(which)])
+        some = [case for case in cases() if (case.K, case.causal) == (int(which), causal == "causal")]
+        found = check_rungs({what: RUNGS[what]}, some)
     for row in found:
         print(json.dumps(row), flush=True)
 

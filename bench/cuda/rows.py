@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+REFUSED = {"correct": "checked", "compile": "compiled"}
 COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
 
 
@@ -33,7 +34,7 @@ def line(row):
         verdict = f"WRONG: {', '.join(row['wrong'])}" if row["wrong"] else "right"
         return f"{row['kind']:<12}{row['what']:<60} {verdict}"
     if "refused" in row:
-        return f"{row['kind']:<12}{row['what']:<60} not timed: {row['refused']}"
+        return f"{row['kind']:<12}{row['what']:<60} not {REFUSED.get(row['kind'], 'timed')}: {row['refused']}"
     times = "".join(f"{column} {shown(row.get(column)):<12}" for column in COLUMNS)
     rate = f"{row['rate'] / 1e12:7.2f} TFLOP/s" if row.get("rate") else ""
     share = f" {row['share']:5.1%} of the peak" if row.get("share") else ""
