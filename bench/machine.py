@@ -27,7 +27,8 @@ def versions():
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
-    for name in ("numpy", "numba", "scipy", "torch", "transformers", "tokenizers"):
+    cuda = ("numba-cuda", "cupy-cuda12x", "cupy-cuda13x")
+    for name in ("numpy", "numba", "scipy", "torch", "transformers", "tokenizers", *cuda):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -5,6 +5,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import gpu
 import ladder
 import numpy as np
 import pictures
@@ -27,7 +28,7 @@ def everything(things):
     write(GENERATED / "date_schedules.md", table_of_schedules())
     for name, svg in pictures.drawn():
         write(GENERATED / f"{name}.svg", svg)
-    for name, content in (*results.everything(), *timings.everything(), *ladder.everything()):
+    for name, content in (*results.everything(), *timings.everything(), *ladder.everything(), *gpu.everything()):
         write(GENERATED / name, content)
     gradients = GENERATED / "gradients.md"
     if not newer_than_the_code(gradients):  # ten seconds

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 IN_README = re.compile(r"(<!-- timings: docs/timings.py writes them -->\n).*?(<!-- end of timings -->)", re.DOTALL)
+ON_A_GPU = ("gpu_report", "attention_cuda", "step_cuda")  # docs/gpu.py shows the first
 OTHERS = ("PyTorch", "transformers", "tokenizers")  # what ours is held against, where it is there
 
 
@@ -43,7 +44,8 @@ def medians(size):
 
 
 def comparisons():
-    return [path for path in sorted(RESULTS.glob("*.json")) if not path.stem.startswith("profile_")]
+    others = ("profile_", *ON_A_GPU)
+    return [path for path in sorted(RESULTS.glob("*.json")) if not path.stem.startswith(others)]
 
 
 def profile_table(result):

@@ -1,10 +1,16 @@
 """Attention on a device: every rung of the ladder and every kind of PyTorch's, forward and backward, as T grows.
 
-All have the same 8,192 tokens and the same width, 2,048: fewer and longer sequences, fewer and wider heads. Inputs are
-numbers that bfloat16 has, so that both precisions are asked the same. Operations are counted as papers do: 4 T S K a
-head forward and 10 backward (with the recomputed scores), half of that under a causal mask.
+All have the same 8,192 tokens and the same width, 2,048: fewer and longer sequences, fewer and wider heads. So the same
+numbers are in all of them, drawn once, and numbers that bfloat16 has, so that both precisions are asked the same.
+Operations are counted as papers do: 4 T S K a head forward and 10 backward (with the recomputed scores), half of that
+under a causal mask.
+
+Who is compared comes first, at all lengths; then the lower rungs, and what PyTorch does by the formula; last, whoever
+computes on the processor, and needs half a minute for it.
 """
 
+import re
+from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -14,16 +20,15 @@ from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16, to_bfloat16
 from minitransformer.ops.attention import attention as operation
 
-from .clock import check_possible, measure, measure_on_host
+from .clock import check_possible, measure, measure_on_host, wall
 from .rows import in_a_line
 
 TOKENS, WIDTH = 8192, 2048
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # of the largest number; the checks of rungs.py are far narrower
 PATIENCE = 0.25  # seconds: who takes longer at one length is not asked at twice that
-HOST, LONGEST_ON_HOST = (
-    ("NumPy", "CPU kernels"),
-    1024,
-)  # who computes on the processor, and up to which T (K 64, causal)
+HOST, LONGEST_ON_HOST = ("NumPy", "CPU kernels"), 1024  # who computes on the processor, up to which T (K 64, causal)
+SECONDS_ON_HOST = 45  # that one of them may take at one length: not begun with less left
+LATER = ("naive", "tiled", "flash", "PyTorch MATH")  # who comes after those that are compared
 KINDS = {  # PyTorch's, by its own names, and in which precision each exists
     "MATH": ("float32", "bfloat16"),
     "EFFICIENT_ATTENTION": ("float32", "bfloat16"),
@@ -67,15 +72,27 @@ class Contender(NamedTuple):
 class Work(NamedTuple):
     bring: object  # () -> None, inputs to where they are used
     forward: object  # () -> None
-    backward: object  # () -> None, of what the forward before left
-    answer: object  # () -> {"y", "dq", "dk", "dv"}, as float32 in the host's memory
+    backward: object  # () -> None, of what the forward before left; None where there is none
+    answer: object  # (heads) -> {head: {"y", "dq", "dk", "dv"}} of what both left, float32 in the host's memory
     kernels: object = None  # (forward or backward) -> names of the kernels that ran, where one has to ask
 
 
-def inputs_of(size, seed=0):
-    """q, k, v, dy: float32 that bfloat16 has too"""
-    rng = np.random.default_rng(seed)
-    return [from_bfloat16(to_bfloat16(rng.normal(size=size.shape).astype(np.float32))) for _ in range(4)]
+@cache
+def drawn(count, seed=0):
+    """The bits of q, k, v, dy in bfloat16 (4, count), and the same numbers in float32"""
+    bits = to_bfloat16(np.random.default_rng(seed).standard_normal((4, count), dtype=np.float32))
+    return {"bfloat16": bits, "float32": from_bfloat16(bits)}
+
+
+def inputs_of(size):
+    """{precision: [q, k, v, dy]}, the same numbers for all sizes of as many"""
+    return {name: list(array.reshape(4, *size.shape)) for name, array in drawn(int(np.prod(size.shape))).items()}
+
+
+def known_heads(size):
+    """(batch, head) of those that are computed in float64: each head is a problem of its own."""
+    last = tuple(n - 1 for n in size.shape[:2])
+    return [last] if size.T > 2048 else list(dict.fromkeys([(0, 0), last]))
 
 
 def by_rung(name):
@@ -84,26 +101,23 @@ def by_rung(name):
     def make(inputs, size, precision):
         from minitransformer.kernels.cuda.arrays import to_device, to_host
 
-        given = [to_bfloat16(part) for part in inputs] if precision == "bfloat16" else inputs
         here = {}
 
         def bring():
-            here["given"] = to_device(given)
+            here["given"] = to_device(inputs[precision])
 
         def forward():
             here["y"], here["saved"] = rung.attention(*here["given"][:3], causal=size.causal)
 
         def backward():
-            here["gradients"] = rung.attention_backward(here["given"][3], here["saved"])[:3]
+            here["dq"], here["dk"], here["dv"], _ = rung.attention_backward(here["given"][3], here["saved"])
 
-        def answer():
-            forward()
-            found = {"y": here["y"]}
-            if rung.backward:
-                backward()
-                found |= dict(zip(("dq", "dk", "dv"), here["gradients"], strict=True))
-            found = {name: to_host(part) for name, part in found.items()}
-            return {name: from_bfloat16(part) if precision == "bfloat16" else part for name, part in found.items()}
+        def in_float32(part):
+            return from_bfloat16(to_host(part)) if precision == "bfloat16" else to_host(part)
+
+        def answer(heads):
+            names = ("y", "dq", "dk", "dv") if rung.backward else ("y",)
+            return {head: {name: in_float32(here[name][head]) for name in names} for head in heads}
 
         bring()
         return Work(bring, forward, backward if rung.backward else None, answer)
@@ -118,10 +132,15 @@ def by_pytorch(kind):
         from torch.nn.functional import scaled_dot_product_attention
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        dtype, here, kinds = getattr(torch, precision), {}, [getattr(SDPBackend, kind)]
+        here, kinds = {}, [getattr(SDPBackend, kind)]
+
+        def brought(part):
+            if precision == "bfloat16":
+                return torch.from_numpy(part.view(np.int16)).to("cuda").view(torch.bfloat16)
+            return torch.from_numpy(part).to("cuda")
 
         def bring():
-            *qkv, here["dy"] = (torch.tensor(part).to("cuda", dtype) for part in inputs)
+            *qkv, here["dy"] = (brought(part) for part in inputs[precision])
             here["qkv"] = [part.requires_grad_() for part in qkv]
 
         def forward():
@@ -129,27 +148,43 @@ def by_pytorch(kind):
                 here["y"] = scaled_dot_product_attention(*here["qkv"], is_causal=size.causal)
 
         def backward():
-            here["gradients"] = torch.autograd.grad(here["y"], here["qkv"], here["dy"], retain_graph=True)
+            gradients = torch.autograd.grad(here["y"], here["qkv"], here["dy"], retain_graph=True)
+            here["dq"], here["dk"], here["dv"] = gradients
 
-        def answer():
-            forward()
-            backward()
-            named = zip(("y", "dq", "dk", "dv"), (here["y"], *here["gradients"]), strict=True)
-            return {name: part.detach().float().cpu().numpy() for name, part in named}
+        def answer(heads):
+            def part(name, head):
+                return here[name][head].detach().float().cpu().numpy()
+
+            return {head: {name: part(name, head) for name in ("y", "dq", "dk", "dv")} for head in heads}
 
         def kernels(work):
-            """What PyTorch launches is its own choice: the names that its profiler saw."""
+            """What PyTorch launches is its own choice: the names that its profiler saw on the device."""
             from torch.profiler import ProfilerActivity, profile
 
             with profile(activities=[ProfilerActivity.CUDA]) as seen:
                 work()
                 torch.cuda.synchronize()
-            return sorted({event.key for event in seen.key_averages()})
+            return of_attention(event.key for event in seen.key_averages())
 
         bring()
         return Work(bring, forward, backward, answer, kernels)
 
     return make
+
+
+ELSE = re.compile(r"cu(da)?[A-Z]|Mem(set|cpy)|Activity Buffer|void at::native::\w*(elementwise|reduce)_kernel")
+
+
+def of_attention(names):
+    """Of all that a profiler saw, the kernels that do attention, by their functions' names: no calls, no copies."""
+    return sorted({shortened(name) for name in names if not ELSE.match(name)})
+
+
+def shortened(name, most=60):
+    """Without its arguments; without those of its template too where that is longer than `most`."""
+    name = name.removeprefix("void ").replace("(anonymous namespace)::", "")
+    name = name.split("(")[0].strip()
+    return (name if len(name) <= most else name.split("<")[0])[:most]
 
 
 def by_backend(backend):
@@ -158,7 +193,7 @@ def by_backend(backend):
     def make(inputs, size, precision):
         import minitransformer
 
-        *qkv, dy = inputs
+        *qkv, dy = inputs["float32"]
         here = {}
 
         def forward():
@@ -166,12 +201,10 @@ def by_backend(backend):
             here["y"], here["saved"] = operation(*qkv, causal=size.causal)
 
         def backward():
-            here["gradients"] = operation.backward(dy, here["saved"])[:3]
+            here["dq"], here["dk"], here["dv"], _ = operation.backward(dy, here["saved"])
 
-        def answer():
-            forward()
-            backward()
-            return {"y": here["y"]} | dict(zip(("dq", "dk", "dv"), here["gradients"], strict=True))
+        def answer(heads):
+            return {head: {name: here[name][head] for name in ("y", "dq", "dk", "dv")} for head in heads}
 
         return Work(None, forward, backward, answer)
 
@@ -179,39 +212,61 @@ def by_backend(backend):
 
 
 def contenders():
-    """Whoever can be asked here, the plainest first."""
-    found = [
-        Contender("NumPy", "float32", by_backend("reference")),
-        Contender("CPU kernels", "float32", by_backend("cpu")),
-    ]
-    found += [Contender(name, rung.precision, by_rung(name)) for name, rung in RUNGS.items()]
+    """Whoever can be asked here, in the order in which they are asked."""
+    found = [Contender(name, rung.precision, by_rung(name)) for name, rung in RUNGS.items()]
     if find_spec("torch"):
         found += [
             Contender(f"PyTorch {kind}", precision, by_pytorch(kind))
             for kind, precisions in KINDS.items()
             for precision in precisions
         ]
-    return found
+    found.sort(key=lambda contender: contender.name in LATER)
+    return [
+        *found,
+        Contender("CPU kernels", "float32", by_backend("cpu")),
+        Contender("NumPy", "float32", by_backend("reference")),
+    ]
 
 
 def expected(inputs, size):
-    """{(batch, head): {"y", ...}} of the first and the last head in float64: each head is a problem of its own."""
+    """{(batch, head): {"y", ...}} of the heads that are known, in float64"""
     found = {}
-    heads = {(0, 0), tuple(n - 1 for n in size.shape[:2])} if size.T <= 2048 else {tuple(n - 1 for n in size.shape[:2])}
-    for b, h in heads:
-        q, k, v, dy = (part[b : b + 1, h : h + 1].astype(np.float64) for part in inputs)
-        y, saved = operation.__wrapped__(q, k, v, causal=size.causal)
-        dq, dk, dv, _ = operation.implementations["reference"][1](dy, saved)
-        found[b, h] = {"y": y, "dq": dq, "dk": dk, "dv": dv}
+    for head in known_heads(size):
+        parts = exact(*(part[head].astype(np.float64) for part in inputs["float32"]), size.causal)
+        found[head] = dict(zip(("y", "dq", "dk", "dv"), parts, strict=True))
     return found
+
+
+def exact(q, k, v, dy, causal, rows=512):
+    """y, dq, dk, dv of one head (T, K): some queries at a time, so that nothing has T × T numbers"""
+    T, scale = len(q), q.shape[1] ** -0.5
+    y, dq, dk, dv = (np.zeros_like(q) for _ in range(4))
+    for i in range(0, T, rows):
+        own, seen = slice(i, i + rows), slice(0, min(i + rows, T) if causal else T)
+        w = q[own] @ k[seen].T
+        w *= scale
+        if causal:
+            w[:, i:][np.triu_indices(len(w), 1)] = -np.inf
+        w -= w.max(-1, keepdims=True)
+        np.exp(w, out=w)
+        w /= w.sum(-1, keepdims=True)
+        y[own] = w @ v[seen]
+        dv[seen] += w.T @ dy[own]
+        ds = dy[own] @ v[seen].T
+        ds -= (dy[own] * y[own]).sum(-1, keepdims=True)
+        ds *= w
+        ds *= scale
+        dq[own] = ds @ k[seen]
+        dk[seen] += ds.T @ q[own]
+    return y, dq, dk, dv
 
 
 def off_by(answer, exact):
     """The largest difference over all heads that are known, each relative to the largest number of its kind."""
     worst = 0.0
-    for (b, h), parts in exact.items():
-        for name, array in answer.items():
-            difference = np.abs(array[b : b + 1, h : h + 1] - parts[name])
+    for head, parts in exact.items():
+        for name, array in answer[head].items():
+            difference = np.abs(array - parts[name])
             if not np.isfinite(difference).all():
                 return np.inf
             worst = max(worst, float(difference.max() / np.abs(parts[name]).max()))
@@ -225,62 +280,91 @@ def is_asked(contender, size):
     return contender.name not in RUNGS or RUNGS[contender.name].offers(size.K)
 
 
-def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
-    """Rows of every size and contender, but for those `without`: nothing is timed before it was found right."""
-    slow = {}
-    for size in sizes or SIZES:
-        inputs = inputs_of(size)
-        exact = None
-        for contender in contenders() if among is None else among:
-            key = contender.name, contender.precision, size.K, size.causal
-            if late():
-                return
-            if slow.get(key) or contender.name in without or not is_asked(contender, size):
-                continue
-            exact = expected(inputs, size) if exact is None else exact
-            slow[key] = one(gpu, rows, size, contender, inputs, exact)
+def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without=()):
+    """Rows of every size and contender, but for those `without`: nothing is timed before it was found right.
+
+    late: (seconds) -> whether as many are not left; nothing is begun then
+    """
+    slow, known, compiled = {}, {}, compiled_elsewhere(rows)
+    everybody = contenders() if among is None else among
+    for some in by_turns(everybody):
+        for size in sizes or SIZES:
+            for contender in some:
+                key = contender.name, contender.precision, size.K, size.causal
+                if slow.get(key) or contender.name in without or not is_asked(contender, size):
+                    continue
+                if late(SECONDS_ON_HOST if contender.name in HOST else 0):
+                    return
+                inputs = inputs_of(size)
+                if size not in known:
+                    known[size] = expected(inputs, size)
+                slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled, ask=key not in slow)
 
 
-def one(gpu, rows, size, contender, inputs, exact):
-    """The rows of one contender at one size; whether it is so slow that a longer size is not asked of it."""
+def by_turns(everybody):
+    """Those that are compared, then those that come later, then those on the processor"""
+    turns = {}
+    for contender in everybody:
+        turns.setdefault((contender.name in HOST, contender.name in LATER), []).append(contender)
+    return [turns[turn] for turn in sorted(turns)]
+
+
+def compiled_elsewhere(rows):
+    """{(rung, K, causal, way): seconds} of the kernels that the checks compiled, in processes of their own"""
+    return {
+        (row["rung"], K, causal, way): seconds
+        for row in rows.named("correct")
+        for K, causal, masked, way, seconds in row.get("compiled", ())
+        if not masked
+    }
+
+
+def one(gpu, rows, size, contender, inputs, exact, compiled, ask=True):
+    """The rows of one contender at one size; whether it is so slow that a longer size is not asked of it.
+
+    ask: for the names of its kernels
+    """
     label = {"kind": "attention", "contender": f"{contender.name}, {contender.precision}", "T": size.T}
-    what = f"{contender.name} {contender.precision} {size}"
+    label |= {"K": size.K, "causal": size.causal, "group": str(size)}
+    what, first = f"{contender.name} {contender.precision} {size}", {}
     before = gpu.used()
     try:
         work = contender.make(inputs, size, contender.precision)
-        off = off_by(work.answer(), exact)
+        for way in ("forward", "backward"):
+            if getattr(work, way) is not None:
+                first[way] = wall(gpu, getattr(work, way))
+        off = off_by(work.answer(list(exact)), exact)
     except Exception as error:  # a kind that this device or this PyTorch does not have, or memory that is full
-        rows.add(**label, what=what, group=str(size), refused=in_a_line(error))
+        rows.add(**label, what=what, refused=in_a_line(error))
         return True
     if not off <= TOLERANCE[contender.precision]:
-        rows.add(
-            **label, what=what, group=str(size), refused=f"off by {off:.1e}, more than {TOLERANCE[contender.precision]}"
-        )
+        rows.add(**label, what=what, refused=f"off by {off:.1e}, more than {TOLERANCE[contender.precision]}")
         return True
     memory, slowest = gpu.used() - before, 0.0
-    for way in ("forward", "backward"):
-        if getattr(work, way) is None:
-            continue
+    for way, seconds in first.items():
         group = f"{contender.precision} {way}, K {size.K}{', causal' * size.causal}"
-        row = label | {"what": f"{what} {way}", "group": group, "off": off, "memory": max(memory, 0)}
+        row = label | {"what": f"{what} {way}", "way": way, "group": group, "off": off, "memory": max(memory, 0)}
+        row["first"] = seconds  # of its first call here: long where nothing was kept for it
         try:
-            times, on_device = timed(gpu, work, way), work.bring is not None
+            times, on_device = timed(gpu, work, way, seconds), work.bring is not None
             if on_device:
                 n_bytes = size.bytes(way, contender.precision)
                 check_possible(times, gpu.peaks, contender.precision, size.flops(way), n_bytes)
-            if work.kernels:
+            if work.kernels and ask:
                 row["kernels"] = work.kernels(getattr(work, way))
         except Exception as error:  # a time that cannot be, or a device that gave up
             rows.add(**row, refused=in_a_line(error))
             continue
         rate = size.flops(way) / times.warm
         peak = getattr(gpu.peaks, contender.precision) if on_device else None
+        told = compiled.get((contender.name, size.K, size.causal, way))
+        times = times if told is None else times._replace(compile=told)
         rows.add(**row, **times._asdict(), rate=rate, share=rate / peak if peak else None)
         slowest = max(slowest, times.warm)
     return slowest > PATIENCE
 
 
-def timed(gpu, work, way):
+def timed(gpu, work, way, first):
     if work.bring is None:
-        return measure_on_host(getattr(work, way))
-    return measure(gpu, getattr(work, way), work.bring if way == "forward" else None)
+        return measure_on_host(getattr(work, way), first)
+    return measure(gpu, getattr(work, way), work.bring if way == "forward" else None, first=first)

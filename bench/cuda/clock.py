@@ -1,6 +1,7 @@
 """How long work takes on a device, taken apart.
 
-    compile     the first call, less what a call takes afterwards: a kernel is compiled when it is first called
+    compile     the first call, less what a call takes afterwards: a kernel is compiled when it is first called. Where
+                another process compiled it before, many beside each other on as many cores, what it took there
     transfer    the inputs from the host's memory to the device's
     launch      until the host may go on; the device is still at work, or has not begun
     cold        the device's own time, between two events, with nothing of the inputs in its L2 cache
@@ -10,12 +11,14 @@ Before each timed window the device is given something else to do, so that every
 begins: without that, the time in which the host prepares a launch would count as the kernel's.
 """
 
+import re
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
-REPEATS = 10
+REPEATS, FEWEST, LONG = 10, 3, 0.3  # how often each is repeated: less where all that would take so many seconds
 BUSY = 3e-3  # seconds of other work before a window: longer than the host needs to queue what is timed
 
 # TFLOP/s in float32 (without tensor cores) and in bfloat16 (dense, with them), TB/s of memory: the makers' data sheets
@@ -66,10 +69,12 @@ def peaks_of(name):
     return Peaks()
 
 
-def measure(gpu, work, bring=None, repeats=REPEATS):
-    """Times of work() on this device, whose inputs bring() brings there."""
+def measure(gpu, work, bring=None, repeats=None, first=None):
+    """Times of work() on this device, whose inputs bring() brings there; first: what its first call took, if it was."""
     transfer = wall(gpu, bring) if bring else None
-    first, again = wall(gpu, work), wall(gpu, work)
+    first = wall(gpu, work) if first is None else first
+    again = wall(gpu, work)
+    repeats = repeats or max(min(int(LONG / again), REPEATS), FEWEST)
     begin = gpu.now()
     work()
     launch = gpu.now() - begin
@@ -87,13 +92,11 @@ def measure(gpu, work, bring=None, repeats=REPEATS):
     return Times(max(first - again, 0.0), transfer, launch, middle[0], spread[0], middle[1], spread[1])
 
 
-def measure_on_host(work, now=time.perf_counter):
-    """The same of work on the processor: what the second call takes, which is all there is."""
-    moments = [now()]
-    for _ in range(2):
-        work()
-        moments.append(now())
-    first, again = (end - begin for begin, end in zip(moments, moments[1:], strict=False))
+def measure_on_host(work, first, now=time.perf_counter):
+    """The same of work on the processor, whose first call took so long: what a second takes, which is all there is."""
+    begin = now()
+    work()
+    again = now() - begin
     return Times(max(first - again, 0.0), None, None, again, (again, again), again, (again, again))
 
 
@@ -116,6 +119,15 @@ def check_possible(times, peaks, precision, flops, n_bytes):
     if peaks.bytes is not None and n_bytes / times.cold_range[0] > peaks.bytes:
         rate = n_bytes / times.cold_range[0] / 1e12
         raise Mismeasured(f"{rate:.4g} TB/s from memory, but the peak is {peaks.bytes / 1e12:.4g}")
+
+
+def driver_module(path="/proc/driver/nvidia/version"):
+    """The version of the driver's kernel module, where the system tells: 580.159.04"""
+    try:
+        found = re.search(r"Module.*?(\d+\.[\d.]+)", Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found and found[1]
 
 
 class Gpu:
@@ -141,6 +153,7 @@ class Gpu:
             "memory": properties["totalGlobalMem"],
             "driver": cupy.cuda.runtime.driverGetVersion(),
             "toolkit": cupy.cuda.runtime.runtimeGetVersion(),
+            "module": driver_module(),
         }
 
     now = staticmethod(time.perf_counter)

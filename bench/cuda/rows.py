@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+REFUSED = {"correct": "checked", "compile": "compiled"}
 COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
 
 
@@ -31,14 +32,14 @@ def line(row):
     """A row in one line."""
     if "wrong" in row:
         verdict = f"WRONG: {', '.join(row['wrong'])}" if row["wrong"] else "right"
-        return f"{row['kind']:<12}{row['what']:<44}{verdict}"
+        return f"{row['kind']:<12}{row['what']:<60} {verdict}"
     if "refused" in row:
-        return f"{row['kind']:<12}{row['what']:<44}not timed: {row['refused']}"
+        return f"{row['kind']:<12}{row['what']:<60} not {REFUSED.get(row['kind'], 'timed')}: {row['refused']}"
     times = "".join(f"{column} {shown(row.get(column)):<12}" for column in COLUMNS)
     rate = f"{row['rate'] / 1e12:7.2f} TFLOP/s" if row.get("rate") else ""
     share = f" {row['share']:5.1%} of the peak" if row.get("share") else ""
     memory = f"  {row['memory'] / 2**20:8.1f} MB" if row.get("memory") else ""
-    return f"{row['kind']:<12}{row['what']:<44}{times}{rate}{share}{memory}"
+    return f"{row['kind']:<12}{row['what']:<60} {times}{rate}{share}{memory}"
 
 
 def shown(seconds):
@@ -83,25 +84,54 @@ def exponents(rows):
     return found
 
 
+def kernels(rows):
+    """[line, ...]: what PyTorch launched, where it was asked"""
+    found = {}
+    for row in rows:
+        if row.get("kernels"):
+            said = f"{row['contender']}, {row['way']}: {', '.join(row['kernels'])}"
+            found.setdefault(said, []).append(f"K {row['K']}{' causal' * row['causal']}")
+    return [f"{said} ({', '.join(where)})" for said, where in found.items()]
+
+
 def picture(rows, title):
     """A PNG: time against T, a panel to each group of rows. ImportError without matplotlib."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     lines = growth(rows)
-    groups = list(dict.fromkeys(group for group, _ in lines))
-    columns = min(max(len(groups), 1), 2)
+    groups = sorted({group for group, _ in lines})
+    columns = next(n for n in (4, 2, 1) if len(groups) >= n or n == 1)
     height = -(-max(len(groups), 1) // columns)
-    figure = Figure(figsize=(6.4 * columns, 4.2 * height + 0.6), dpi=130, layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 3.6 * height + 0.6), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=11)
+    names = list(dict.fromkeys(contender for _, contender in lines))
+    colour = {name: colormaps["tab20"](i % 20) for i, name in enumerate(names)}  # the same in all panels
     panels = figure.subplots(height, columns, squeeze=False).flat
     for axes, group in zip(panels, groups, strict=False):
         for (its_group, contender), points in lines.items():
             if its_group == group:
-                axes.plot(*zip(*[(T, 1e3 * t) for T, t in points]), marker="o", markersize=4, label=contender)
-        axes.set(xscale="log", yscale="log", xlabel="T", ylabel="ms", title=group)
+                ours = "PyTorch" not in contender
+                name = contender.split(",")[0]
+                style = {
+                    "color": colour[contender],
+                    "linestyle": "-" if ours else "--",
+                    "linewidth": 1.8 if ours else 1.2,
+                }
+                axes.plot(*zip(*[(T, 1e3 * t) for T, t in points]), marker="o", markersize=3.5, label=name, **style)
+        axes.set(yscale="log", xlabel="T", ylabel="ms")
+        axes.set_title(group, fontsize=10)
+        axes.set_xscale("log", base=2)
+        lengths = sorted({T for (its_group, _), points in lines.items() if its_group == group for T, _ in points})
+        axes.set_xticks(lengths, [f"{T:,}" for T in lengths])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda ms, _: f"{ms:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=6.5)
     for axes in list(figure.axes)[len(groups) :]:
         axes.set_visible(False)
     png = io.BytesIO()

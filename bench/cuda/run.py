@@ -8,19 +8,33 @@ from minitransformer.files import to_json, write_atomically
 
 from ..machine import machine
 from . import attention, step
+from .bars import bars
 from .clock import Gpu
-from .rows import Rows, exponents, in_a_line, picture, table
+from .rows import Rows, exponents, in_a_line, kernels, picture, table
 
 TIMINGS = {"attention": attention.run, "step": step.run}
+TO_THE_END = 20  # seconds that one row, the table and the picture may still take
 
 
-def run(names, out, *, checks=(), minutes=8.0, gpu=None, say=print):
+class Late:
+    """Whether fewer than so many seconds are left; `was`: whether that has ever been so"""
+
+    def __init__(self, end):
+        self.end, self.was = end, False
+
+    def __call__(self, seconds=0):
+        late = time.monotonic() + seconds > self.end
+        self.was = self.was or late
+        return late
+
+
+def run(names, out, *, checks=(), minutes=5.5, gpu=None, say=print):
     """Checks first, then timings, each a row; returns all rows. ValueError where there is only a simulator.
 
     checks: functions of the rows   minutes: after which nothing new is begun, so that what is there is told
     """
-    gpu = gpu or Gpu()
-    end, out = time.monotonic() + 60 * minutes, Path(out)
+    begin, out = time.monotonic(), Path(out)
+    gpu, end = gpu or Gpu(), begin + 60 * minutes - TO_THE_END
     about = {"date": str(date.today()), "gpu": gpu.about, "machine": machine()}
     name = "gpu_report" if checks else f"{names[0]}_cuda"
     rows = Rows(out / f"{name}.jsonl", say)
@@ -31,11 +45,13 @@ def run(names, out, *, checks=(), minutes=8.0, gpu=None, say=print):
         except Exception as error:
             rows.add(kind="correct", what=check.__name__, wrong=[in_a_line(error)])
     wrong = {row["rung"] for row in rows.rows if row.get("wrong") and "rung" in row}
-    cut = False
+    late = Late(end)
     for benchmark in names:
-        TIMINGS[benchmark](gpu, rows, late=lambda: time.monotonic() > end, without=wrong)
-        cut = cut or time.monotonic() > end
-    say("\n".join(["", table(rows.rows), *exponents(rows.rows)]))
+        TIMINGS[benchmark](gpu, rows, late=late, without=wrong)
+    cut = late.was
+    held = [f"{bar.verdict:<14}{bar.what}: {bar.found}" for bar in bars(rows.rows)]
+    notes = [*exponents(rows.rows), *kernels(rows.rows), *held, f"in {time.monotonic() - begin:.0f} seconds"]
+    say("\n".join(["", table(rows.rows), *notes]))
     if cut:
         say(f"after {minutes:g} minutes, nothing new was begun: what is missing was not reached")
     write_atomically(out / f"{name}.json", to_json(about | {"complete": not cut, "rows": rows.rows}))

@@ -1,13 +1,16 @@
 """A training step of a GPT on a device: the backend cuda beside PyTorch eager, both in float32 without TF32."""
 
+import time
+from functools import cache
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 
 from ..compare import error
-from ..contender import sketch
-from ..step import Size, batch_of, model_of, work
-from .clock import check_possible, measure, measure_on_host
+from ..step import Size, batch_of, work
+from ..step import model_of as made
+from .clock import check_possible, measure, measure_on_host, wall
 from .rows import in_a_line
 
 SIZES = {
@@ -20,8 +23,41 @@ ON_THE_HOST = ("small", "medium")
 TOLERANCE = 1e-3
 
 
+@cache
+def drawn(size):
+    return made(size)
+
+
+def model_of(size):
+    """The model, and parameters of its own for whoever steps them: drawn once"""
+    from minitransformer.trees import tree_map
+
+    model, p = drawn(size)
+    return model, tree_map(np.copy, p)
+
+
+@cache
+def direction(count):
+    return np.random.default_rng(0).standard_normal(count, dtype=np.float32)
+
+
+def sketch(arrays, most=1 << 26):
+    """{name: its length, and its product with a fixed random direction}: what tells two large trees of arrays apart."""
+    rows = {name: np.asarray(array, np.float32).ravel() for name, array in arrays.items()}
+    return {
+        name: np.array([np.linalg.norm(row), row @ direction(most)[: row.size] / max(row.size, 1) ** 0.5])
+        for name, row in rows.items()
+    }
+
+
+class Work(NamedTuple):
+    gradient: object  # () -> None
+    answer: object  # () -> what tells the loss and the gradients that it left from others
+    step: object  # () -> None
+
+
 def ours(backend):
-    """() -> answer and run of the step as `minitransformer train` does it"""
+    """The step as `minitransformer train` does it"""
 
     def make(size):
         import minitransformer
@@ -35,16 +71,19 @@ def ours(backend):
         minitransformer.use_backend(backend)
         model, p = model_of(size)
         training, loss, pieces = Training(to_device(p), AdamW()), next_token_loss(model), [batch_of(size)]
+        here = {}
+
+        def gradient():
+            minitransformer.use_backend(backend)
+            here["loss"], here["g"] = value_and_gradient(loss, training.p, pieces)
 
         def answer():
-            minitransformer.use_backend(backend)
-            value, g = value_and_gradient(loss, training.p, pieces)
-            return sketch({"loss": np.array([value])} | dict(leaves(to_host(g))))
+            return sketch({"loss": np.array([here.pop("loss")])} | dict(leaves(to_host(here.pop("g")))))
 
-        def run():
+        def step():
             train_step(training, loss, pieces, [None], 1e-3, clip=1.0)
 
-        return answer, run
+        return Work(gradient, answer, step)
 
     return make
 
@@ -61,24 +100,23 @@ def pytorch(size):
     )
     ids, targets = (torch.tensor(part).to("cuda") for part in batch_of(size))
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+    here = {}
 
     def gradient():
         optimizer.zero_grad()
-        loss = module.loss(ids, targets)
-        loss.backward()
-        return loss
+        here["loss"] = module.loss(ids, targets)
+        here["loss"].backward()
 
     def answer():
-        loss = gradient()
         g = {name: grad.cpu().numpy() for name, grad in theirs.gradients(module).items()}
-        return sketch({"loss": np.array([loss.item()])} | g)
+        return sketch({"loss": np.array([here.pop("loss").item()])} | g)
 
-    def run():
+    def step():
         gradient()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
 
-    return answer, run
+    return Work(gradient, answer, step)
 
 
 def contenders():
@@ -86,8 +124,28 @@ def contenders():
     return found | ({"PyTorch eager": pytorch} if find_spec("torch") else {})
 
 
-def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
+def seconds_to_compile(contender, size):
+    """What the first step takes longer than the second, in this process."""
+    work = contenders()[contender](SIZES[size])
+    moments = [time.perf_counter()]
+    for part in (work.gradient, work.step) * 2:
+        part()
+        finish()
+        moments.append(time.perf_counter())
+    begin, _, between, _, end = moments
+    return max((between - begin) - (end - between), 0.0)
+
+
+def finish():
+    """Until the device is done, where there is one"""
+    from minitransformer.kernels.cuda.arrays import library
+
+    library().cuda.runtime.deviceSynchronize()
+
+
+def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without=()):
     """Rows of every size and contender; each is held to the processor's kernels, or to the first that there is."""
+    compiled = {(row["contender"], row["size"]): row["compile"] for row in rows.named("compile") if "compile" in row}
     for name, size in (sizes or SIZES).items():
         expected = None
         for contender, make in (contenders() if among is None else among).items():
@@ -96,9 +154,10 @@ def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
             on_host = contender == "CPU kernels"
             row = {"kind": "step", "what": f"{contender} {name}", "group": name, "contender": contender}
             try:
-                answer, step = make(size)
-                found = answer()
-                expected = found if expected is None else expected
+                parts = make(size)
+                first = wall(gpu, parts.gradient)
+                found = parts.answer()
+                expected = expected or found
                 off = error(found, expected)
             except Exception as problem:  # memory that is full, a library that does not fit
                 rows.add(**row, refused=in_a_line(problem))
@@ -109,7 +168,8 @@ def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
             if on_host and name not in ON_THE_HOST:
                 continue  # it was asked for its answer alone
             try:
-                times = measure_on_host(step) if on_host else measure(gpu, step)
+                first += wall(gpu, parts.step) - wall(gpu, parts.gradient)  # a step, and what was compiled for both
+                times = measure_on_host(parts.step, first) if on_host else measure(gpu, parts.step, first=first)
                 if not on_host:
                     check_possible(times, gpu.peaks, "float32", work(size)["flops"], 0)
             except Exception as problem:  # a time that cannot be, or a device that gave up
@@ -117,4 +177,6 @@ def run(gpu, rows, sizes=None, among=None, late=lambda: False, without=()):
                 continue
             rate = work(size)["flops"] / times.warm
             share = rate / gpu.peaks.float32 if gpu.peaks.float32 and not on_host else None
+            told = compiled.get((contender, name))
+            times = times if told is None else times._replace(compile=told)
             rows.add(**row, off=off, **times._asdict(), rate=rate, share=share)

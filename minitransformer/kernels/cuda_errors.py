@@ -1,7 +1,9 @@
-"""What the driver's errors mean, and what to do about them. It imports nothing: also where CUDA is not there at all.
+"""What the driver's errors mean, and what to do about them. It imports no library: also where CUDA is not there at all.
 
 A driver names its errors CUDA_ERROR_...; some libraries say the same in words of their own.
 """
+
+import re
 
 DOCTOR = "`minitransformer doctor` tells what fits"
 
@@ -61,6 +63,12 @@ MEANINGS = (  # what a message says, what that means, and as which error it is r
         DeviceError,
     ),
     (
+        ("module 'numpy' has no attribute",),
+        "NumPy {numpy} is too new for numba-cuda {numba-cuda}, which asks it for what it no longer has: "
+        "pip install 'numpy<2.5'",
+        DeviceError,
+    ),
+    (
         ("libnvvm", "NVVM", "nvrtc", "libdevice", "NvvmSupportError", "nvJitLink"),
         "a part of the CUDA toolkit is missing: install it",
         DeviceError,
@@ -73,5 +81,17 @@ def explain(message):
     message = str(message).lower()
     for signs, meaning, kind in MEANINGS:
         if any(sign.lower() in message for sign in signs):
-            return meaning, kind
+            return with_versions(meaning), kind
     return None, None
+
+
+def with_versions(meaning):
+    """Every {package} in it becomes the version of that package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in re.findall(r"{([\w-]+)}", meaning):
+        try:
+            meaning = meaning.replace(f"{{{package}}}", version(package))
+        except PackageNotFoundError:
+            meaning = meaning.replace(f" {{{package}}}", "")
+    return meaning

@@ -5,13 +5,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cuda import attention, clock, rows, run, step
+from bench import gpu_report
+from bench.cuda import attention, bars, clock, correct, rows, run, step
 from bench.cuda.clock import Mismeasured, Peaks, check_possible, measure, measure_on_host, peaks_of
+from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16
+from minitransformer.ops.attention import attention as operation
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,9 +69,23 @@ def test_each_column_is_what_it_says():
     assert times.cold_range == (3, 3) and times.warm_range == (2, 2) and gpu.flushes == 6
 
 
+def test_a_first_call_that_was_timed_before_is_what_compiles():
+    gpu = FakeGpu()
+    first = clock.wall(gpu, gpu.work)
+    times = measure(gpu, gpu.work, repeats=3, first=first)
+    assert first == 7 + 0.5 + 3 and times.compile == 7 + 3 - 2
+
+
+def test_what_takes_long_is_repeated_less():
+    for seconds, repeats in ((1e-3, clock.REPEATS), (clock.LONG / 5, 5), (1.0, clock.FEWEST)):
+        gpu = FakeGpu(seconds, seconds, launch=0, compile=0)
+        measure(gpu, gpu.work)
+        assert gpu.flushes == 2 * repeats
+
+
 def test_on_the_host_there_is_one_time():
-    moments = iter([0.0, 5.0, 7.0])
-    times = measure_on_host(lambda: None, lambda: next(moments))
+    moments = iter([5.0, 7.0])
+    times = measure_on_host(lambda: None, 5.0, lambda: next(moments))
     assert times.compile == 3 and times.cold == times.warm == 2 and times.launch is None
 
 
@@ -96,6 +114,13 @@ def test_devices_are_known_by_their_names():
         assert peaks_of(f"NVIDIA {name}").float32 == clock.KNOWN[name][0] * 1e12
 
 
+def test_the_drivers_own_version_is_told_where_there_is_one(tmp_path):
+    text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build\nGCC version: 12\n"
+    (tmp_path / "version").write_text(text, encoding="utf-8")
+    assert clock.driver_module(tmp_path / "version") == "580.159.04"
+    assert clock.driver_module(tmp_path / "nothing") is None
+
+
 # --------------------------------------------------------------------------------------------------------- attention
 
 TINY = attention.Size(8, 4, True, 16, 8)  # B 2, H 2, T 8, K 4
@@ -108,9 +133,15 @@ def toy(gpu, name="toy", wrong=0.0, precision="float32", backward=True, fails=No
         if fails:
             raise RuntimeError(fails)
         reference = attention.by_backend("reference")(inputs, size, precision)
+        reference.forward()
+        reference.backward()
 
-        def answer():
-            return {part: array * np.float32(1 + wrong * (part == "dv")) for part, array in reference.answer().items()}
+        def answer(heads):
+            found = reference.answer(heads)
+            return {
+                head: {part: array * np.float32(1 + wrong * (part == "dv")) for part, array in parts.items()}
+                for head, parts in found.items()
+            }
 
         return attention.Work(gpu.bring, gpu.work, gpu.work if backward else None, answer, lambda work: ["a kernel"])
 
@@ -129,7 +160,8 @@ def test_what_is_right_is_timed_both_ways(tmp_path):
     forward, backward = told(gpu, toy(gpu), tmp_path=tmp_path)
     assert forward["what"] == "toy float32 T8 K4 causal forward" and backward["what"].endswith("backward")
     assert forward["rate"] == pytest.approx(4 * 2 * 2 * 64 * 4 / 2 / 2e-6) and forward["off"] < 1e-6
-    assert forward["kernels"] == ["a kernel"]
+    assert forward["kernels"] == ["a kernel"] and (forward["K"], forward["way"]) == (4, "forward")
+    assert forward["compile"] == pytest.approx(7 + 1e-6)  # of the call before it was found right
     assert forward["share"] == pytest.approx(forward["rate"] / 4e9) and backward["transfer"] is None
     (only,) = told(gpu, toy(gpu, backward=False), tmp_path=tmp_path)
     assert only["what"].endswith("forward")
@@ -162,7 +194,7 @@ def test_who_is_slow_is_not_asked_for_more(tmp_path):
 def test_who_was_wrong_before_is_left_out_and_time_ends(tmp_path):
     gpu = FakeGpu()
     assert told(gpu, toy(gpu), tmp_path=tmp_path, without={"toy"}) == []
-    assert told(gpu, toy(gpu), tmp_path=tmp_path, late=lambda: True) == []
+    assert told(gpu, toy(gpu), tmp_path=tmp_path, late=lambda seconds=0: True) == []
 
 
 def test_the_work_is_counted_by_hand():
@@ -173,15 +205,90 @@ def test_the_work_is_counted_by_hand():
     assert size.bytes("forward", "float32") == 4 * 4 * 48 and size.bytes("backward", "bfloat16") == 2 * 8 * 48
 
 
+def test_where_a_check_compiled_it_that_is_what_it_took(tmp_path):
+    gpu, kept = FakeGpu(1e-3, 1e-3), rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
+    compiled = [[4, True, False, "forward", 2.5], [4, True, True, "backward", 9.0], [4, False, False, "backward", 8.0]]
+    kept.add(kind="correct", what="toy", rung="toy", wrong=[], compiled=compiled)
+    attention.run(gpu, kept, [TINY], [toy(gpu)])
+    forward, backward = kept.named("attention")
+    assert forward["compile"] == 2.5 and backward["compile"] < 8  # that one had no mask, or was not causal
+
+
+def test_who_is_compared_comes_first_and_the_processor_last(tmp_path):
+    gpu = FakeGpu(1e-3, 1e-3)
+    sizes = [TINY, TINY._replace(T=16)]
+    among = [toy(gpu, name) for name in ("PyTorch MATH", "PyTorch FLASH_ATTENTION", "another")]
+    found = told(gpu, *among, tmp_path=tmp_path, sizes=sizes)
+    order = [(row["contender"].split(",")[0], row["T"]) for row in found][::2]
+    first = [(name, T) for T in (8, 16) for name in ("PyTorch FLASH_ATTENTION", "another")]
+    assert order == [*first, ("PyTorch MATH", 8), ("PyTorch MATH", 16)]
+    names = [contender.name for contender in attention.contenders()]
+    assert names[-2:] == ["CPU kernels", "NumPy"] and names.index("flash_registers") < names.index("naive")
+
+
+def test_the_processor_is_not_asked_without_half_a_minute():
+    kept = SimpleNamespace(add=lambda **row: asked.append(row), named=lambda kind: [])
+    asked, size = [], attention.Size(8, 64, True, 16, 64)
+    host = attention.Contender("NumPy", "float32", attention.by_backend("reference"))
+    attention.run(FakeGpu(), kept, [size], [host], late=lambda seconds=0: seconds > 10)
+    assert asked == []
+    attention.run(FakeGpu(), kept, [size], [host], late=lambda seconds=0: seconds > 60)
+    assert [row["launch"] for row in asked] == [None, None]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_exact_answer_is_the_references(causal):
+    q, k, v, dy = np.random.default_rng(0).normal(size=(4, 1, 1, 23, 5))
+    y, saved = operation.__wrapped__(q, k, v, causal=causal)
+    theirs = y, *operation.implementations["reference"][1](dy, saved)[:3]
+    mine = attention.exact(*(part[0, 0] for part in (q, k, v, dy)), causal, rows=7)
+    for one, other in zip(mine, theirs, strict=True):
+        assert np.abs(one - other[0, 0]).max() < 1e-13
+
+
 def test_the_exact_answer_is_that_of_every_head_it_is_known_of():
     inputs = attention.inputs_of(TINY)
     exact = attention.expected(inputs, TINY)
-    answer = attention.by_backend("reference")(inputs, TINY, "float32").answer()
+    work = attention.by_backend("reference")(inputs, TINY, "float32")
+    work.forward(), work.backward()
+    answer = work.answer(list(exact))
     assert set(exact) == {(0, 0), (1, 1)} and attention.off_by(answer, exact) < 1e-6
-    for name in answer:
-        damaged = {part: array.copy() for part, array in answer.items()}
-        damaged[name][1, 1, -1, -1] = np.nan
+    for name in ("y", "dq", "dk", "dv"):
+        damaged = {head: {part: array.copy() for part, array in parts.items()} for head, parts in answer.items()}
+        damaged[1, 1][name][-1, -1] = np.nan
         assert not attention.off_by(damaged, exact) <= 1
+    assert attention.known_heads(attention.Size(4096)) == [(1, 31)]
+
+
+def test_all_sizes_have_the_same_numbers_in_both_precisions():
+    one, other = attention.inputs_of(TINY), attention.inputs_of(TINY._replace(T=16, K=2))
+    for precision in ("float32", "bfloat16"):
+        assert all(np.array_equal(a.ravel(), b.ravel()) for a, b in zip(one[precision], other[precision], strict=True))
+    assert np.array_equal(one["float32"], from_bfloat16(np.array(one["bfloat16"])))
+    assert np.std(one["float32"]) == pytest.approx(1, abs=0.2)
+
+
+def test_of_what_a_profiler_saw_the_kernels_of_attention_are_kept():
+    seen = [
+        "Activity Buffer Request",
+        "Memset (Device)",
+        "cudaLaunchKernel",
+        "cuLaunchKernelEx",
+        "void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor<unsigned char> >(int)",
+        "void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float> >(at::native::ReduceOp<float>)",
+        "cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16_knob_26_64x64x128_1x4x1_cga1x1x1_kernel0_0",
+        "void cudnn::fusion::compute_dot_do_o_specialized<true, 128>(void const*, void const*)",
+        "fmha_cutlassF_f32_aligned_64x64_rf_sm80(PyTorchMemEffAttention::AttentionKernel<float, 64>::Params)",
+        f"void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<{'128, ' * 20}> >(pytorch_flash::Params)",
+        "void (anonymous namespace)::softmax_warp_forward<float, float, float, 8, false, false>(float*, float const*)",
+    ]
+    assert attention.of_attention(seen) == [
+        "cudnn::fusion::compute_dot_do_o_specialized<true, 128>",
+        "cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16_",
+        "fmha_cutlassF_f32_aligned_64x64_rf_sm80",
+        "pytorch_flash::flash_fwd_kernel",
+        "softmax_warp_forward<float, float, float, 8, false, false>",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- the step, the report
@@ -191,12 +298,17 @@ def test_a_step_is_held_to_the_first_that_answers(tmp_path):
     gpu = FakeGpu(cold=3.0, warm=2.0)
 
     def contender(factor):
-        return lambda size: ((lambda: {"loss": np.array([factor])}), gpu.work)
+        def make(size):
+            gpu.compiled = False
+            return step.Work(gpu.work, lambda: {"loss": np.array([factor])}, gpu.work)
+
+        return make
 
     kept = rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
     among = {"CPU kernels": contender(1.0), "backend cuda": contender(1 + 1e-5), "PyTorch eager": contender(1.1)}
     step.run(gpu, kept, {"small": step.SIZES["small"]}, among)
     first, second, third = kept.rows
+    assert second["compile"] == 7  # by the gradient, before it was found right
     assert first["launch"] is None and second["cold"] == 3 and second["off"] == pytest.approx(1e-5)
     assert third["refused"] == "off by 1.0e-01, more than 0.001"
 
@@ -232,6 +344,119 @@ def test_the_report_checks_first_and_keeps_everything(tmp_path, monkeypatch):
         assert image.size[0] > 500
     run.run(("attention",), tmp_path, gpu=gpu, say=said.append, minutes=-1)
     assert not json.loads((tmp_path / "attention_cuda.json").read_text())["complete"]
+
+
+def test_what_pytorch_launched_is_told_once():
+    row = {"contender": "PyTorch X, float32", "way": "forward", "causal": False, "kernels": ["a", "b"]}
+    kept = [row | {"K": 64}, row | {"K": 128, "causal": True}, row | {"K": 64, "kernels": []}]
+    assert rows.kernels(kept) == ["PyTorch X, float32, forward: a, b (K 64, K 128 causal)"]
+
+
+# ------------------------------------------------------------------------------------------------------- many at once
+
+
+TELLS = """
+import json, os, sys, time
+what, which = sys.argv[1:]
+if what == "dies":
+    sys.exit("no device here")
+if what == "sleeps":
+    time.sleep(60)
+print("a library says hello")
+print(json.dumps({"what": what, "threads": os.environ["OMP_NUM_THREADS"]}))
+if what == "stumbles":
+    os.abort()
+"""
+
+
+def test_processes_tell_their_rows_and_how_they_end():
+    jobs = [("sleeps", "1"), ("tells", "1"), ("dies", "1"), ("stumbles", "1")]
+    found = {job[0]: rest for job, *rest in correct.side_by_side(jobs, 4, (sys.executable, "-c", TELLS), cores=4)}
+    assert found["tells"] == [[{"what": "tells", "threads": "1"}], None]
+    assert found["dies"] == [[], "ended with status 1: no device here"]
+    assert found["sleeps"] == [[], correct.LATE.format(4)]
+    assert found["stumbles"][0] and found["stumbles"][1].startswith("ended with status -6")
+    assert list(correct.side_by_side([("tells", "1")], 0)) == [(("tells", "1"), [], correct.LATE.format(0))]
+
+
+def test_there_is_a_job_to_every_rung_width_and_mask():
+    jobs = correct.jobs()
+    assert len(set(jobs)) == len(jobs) and jobs[:2] == [("step", "backend cuda"), ("step", "CPU kernels")]
+    rungs = {name: [which for what, *which in jobs if what == name] for name in correct.RUNGS}
+    each = [[str(K), *more] for K in (128, 64, 32) for more in (["causal"], [])]
+    assert all(asked == each for asked in rungs.values())
+    assert all(size in step.SIZES for sizes in correct.STEPS.values() for size in sizes)
+    given = {K: [case for case in correct.cases() if case.K == K] for K in correct.WIDTHS}
+    unmasked = {(case.K, case.causal) for cases in given.values() for case in cases if case.mask is None}
+    assert unmasked == {(K, causal) for K in correct.WIDTHS for causal in (True, False)}  # all that is timed
+
+
+def asked(*answers):
+    return lambda jobs, seconds: iter(answers)
+
+
+FINE = {"rung": "flash", "cases": 8, "worst": 0.5, "wrong": [], "compiled": []}
+
+
+def test_a_process_that_dies_is_a_row_that_says_so(tmp_path):
+    kept = rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
+    compiled = {"contender": "backend cuda", "size": "small", "compile": 61.0}
+    answers = (("flash", "64", "causal"), [FINE], None), (("naive", "32"), [], "ended with status -9: and said nothing")
+    steps = (("step", "backend cuda"), [compiled], None), (("step", "CPU kernels"), [], "ended with status 1: no")
+    late = ("tiled", "64", "causal"), [], correct.LATE.format(180)
+    gpu_report.rungs(kept, ask=asked(*answers, *steps, late))
+    right, small, late, died, failed = kept.rows
+    assert right["what"].startswith("flash 64 causal: 8 cases") and right["wrong"] == []
+    assert small["what"] == "step small, backend cuda" and "compile 61 s" in rows.line(small)
+    assert (late["kind"], late["what"]) == ("correct", "tiled 64 causal") and "rung" not in late
+    assert rows.line(late).endswith("not checked: 180 seconds were over")
+    assert died["rung"] == "naive" and died["wrong"] == ["ended with status -9: and said nothing"]
+    assert failed["kind"] == "compile" and failed["refused"] == "ended with status 1: no"
+
+
+def test_where_no_process_can_tell_anything_it_is_asked_here(tmp_path, monkeypatch):
+    kept = rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
+    monkeypatch.setattr(correct, "check_rungs", lambda: [FINE])
+    gpu_report.rungs(kept, ask=asked((("flash", "64"), [], "ended with status 1: exclusive")))
+    assert [row["wrong"] for row in kept.rows] == [[]]
+
+
+# --------------------------------------------------------------------------------------------------------- the bars
+
+
+def timed(contender, way, T, warm, memory=1e6):
+    place = {"K": 64, "causal": True, "T": T, "way": way, "group": way}
+    return place | {"kind": "attention", "contender": contender, "warm": warm, "memory": memory}
+
+
+def verdicts(kept):
+    return {bar.what.split(":")[0]: bar.verdict for bar in bars.bars(kept)}
+
+
+def test_bars_are_met_missed_or_not_measured():
+    assert set(verdicts([]).values()) == {"not measured"}
+    kept = [timed(bars.FLOAT32, "forward", T, 1e-3) for T in (512, 1024)]
+    kept += [timed("flash, float32", "forward", T, 2e-3) for T in (512, 1024)]
+    assert verdicts(kept)["float32 forward"] == "missed"
+    kept += [timed("flash_registers, float32", "forward", 512, 1e-3), timed("flash, float32", "forward", 1024, 0.9e-3)]
+    assert verdicts(kept)["float32 forward"] == "met" and verdicts(kept)["float32 backward"] == "not measured"
+    kept += [timed(bars.FLASH, way, 512, 1e-3) for way in bars.SHARES]
+    kept += [timed("tensor_cores, bfloat16", way, 512, 2.2e-3) for way in bars.SHARES]
+    assert (verdicts(kept)["bfloat16 forward"], verdicts(kept)["bfloat16 backward"]) == ("missed", "met")
+
+
+def test_bars_of_a_step_and_of_growth():
+    steps = [{"kind": "step", "group": "gpt2", "contender": "PyTorch eager", "warm": 0.02}]
+    for warm, verdict in ((0.029, "met"), (0.031, "missed")):
+        mine = {"kind": "step", "group": "gpt2", "contender": "backend cuda", "warm": warm}
+        (bar,) = [bar for bar in bars.bars([*steps, mine]) if "training step" in bar.what]
+        assert bar.verdict == verdict and bar.found == f"{warm / 0.02:.2f} ×"
+    for factor, memory, expected in ((2, 1e6, ("met", "met")), (4, 2e6, ("missed", "missed"))):
+        kept = [timed("naive, float32", "forward", 512, 1e-3)]
+        kept += [timed("naive, float32", "forward", 1024, factor * 1e-3, memory)]
+        kept += [timed("PyTorch MATH, float32", "forward", T, T**3, T**3) for T in (512, 1024)]  # is not ours
+        *_, time, memory = bars.bars(kept)
+        assert (time.verdict, memory.verdict) == expected, (time, memory)
 
 
 def test_lengths_become_lines():

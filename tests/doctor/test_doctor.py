@@ -8,13 +8,14 @@ import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minitransformer import doctor
 from minitransformer.cli import main
 from minitransformer.doctor import cuda, here, libraries
 from minitransformer.doctor.finding import VERDICTS, Finding, install
-from minitransformer.kernels.cuda_errors import MEANINGS, explain
+from minitransformer.kernels.cuda_errors import MEANINGS, explain, with_versions
 
 ROOT = Path(__file__).parents[2]
 DEVICE = {"name": "NVIDIA H200", "capability": [9, 0], "memory": 150 << 30, "shared": 227 << 10}
@@ -159,6 +160,18 @@ def test_a_ptx_that_the_driver_cannot_read():
     assert finding.verdict == "wrong" and "newer than the driver" in finding.advice and "pip install" in finding.advice
 
 
+def test_a_numpy_that_is_too_new_for_the_compiler(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", {"numpy": "2.5.2", "numba-cuda": "0.30.4"}.get)
+    found = judged({"kernel": {"error": "AttributeError: module 'numpy' has no attribute 'row_stack'"}})
+    finding = found["a kernel of one line"]
+    assert finding.verdict == "wrong" and finding.advice.startswith("NumPy 2.5.2 is too new for numba-cuda 0.30.4, ")
+    assert finding.advice.endswith("pip install 'numpy<2.5'")
+
+
+def test_what_is_not_installed_has_no_version():
+    assert with_versions("NumPy {numpy} and {no-such-package}") == f"NumPy {np.__version__} and"
+
+
 def test_an_old_driver():
     found = judged({"driver": WHOLE["driver"] | {"version": [11, 8]}, "toolkit": {"absent": "numba-cuda"}})
     assert found["CUDA driver"].verdict == "wrong" and "driver for CUDA 12.3 or newer" in found["CUDA compiler"].advice
@@ -231,7 +244,7 @@ def test_the_probe_itself_tells_every_fact():
 def test_every_meaning_is_found_by_each_of_its_signs():
     for signs, meaning, kind in MEANINGS:
         for sign in signs:
-            assert explain(f"CudaAPIError: {sign} (while loading)") == (meaning, kind), sign
+            assert explain(f"CudaAPIError: {sign} (while loading)") == (with_versions(meaning), kind), sign
     assert explain("a shape that does not fit") == (None, None)
 
 
@@ -240,7 +253,11 @@ def test_every_optional_library_is_brought_by_its_extra():
     for library in libraries.OPTIONAL:
         assert library.package in there[library.extra], library
     for extra, cupy in (("cuda12", "cupy-cuda12x"), ("cuda13", "cupy-cuda13x")):
-        assert cupy in there[extra] and f"numba-cuda[cu{extra[-2:]}]" in there[extra]
+        assert (
+            cupy in there[extra]
+            and "numpy >=2.0, <2.5" in there[extra]
+            and f"numba-cuda[cu{extra[-2:]}]" in there[extra]
+        )
 
 
 def test_a_library_that_is_missing():

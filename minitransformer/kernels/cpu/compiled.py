@@ -9,34 +9,24 @@ compiled into it. So the folder is named after the source of all kernels: whatev
 Where nothing can be written, kernels are compiled anew in every process.
 """
 
-import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
 from numba.core import event
 
+from .. import folders
+
 SUMS = {"reassoc", "contract", "nsz"}  # what a sum needs to be vectorised, and a product to join it; NaN and ∞ stay
 
 
 def source_hash():
-    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
+    return folders.source_hash(Path(__file__).parent)
 
 
 def cache_folder():
     """Where compiled kernels are kept: NUMBA_CACHE_DIR, or the user's cache. None where nothing can be written."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(home, "minitransformer")
-    folder = os.path.join(folder, f"kernels-{source_hash()}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return None
+    return folders.cache_folder(f"kernels-{source_hash()}")
 
 
 CACHE_FOLDER = cache_folder()

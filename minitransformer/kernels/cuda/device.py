@@ -32,6 +32,8 @@ if SIMULATED:
 else:
     from numba import cuda
 
+    from .kept import keep
+
     config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
     config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a small array has a small grid
 
@@ -57,6 +59,8 @@ def launch(kernel, grid, block, *args):
 
 
 def start(kernel, grid, block, args):
+    if not SIMULATED:
+        keep(kernel)  # on disk, once it is compiled
     kernel[grid, block](*args)
 
 

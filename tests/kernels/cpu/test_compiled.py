@@ -119,7 +119,7 @@ def test_no_folder_where_nothing_can_be_written(tmp_path, monkeypatch):
     def refuse(*args, **more):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(compilation.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(compilation.folders.tempfile, "TemporaryFile", refuse)
     assert folder_with(monkeypatch, NUMBA_CACHE_DIR=tmp_path) is None
 
 

@@ -92,6 +92,15 @@ def test_what_a_driver_says_at_a_launch_becomes_words(message, kind, said):
     assert "doctor" in str(raised.value) and isinstance(raised.value.__cause__, CudaAPIError)
 
 
+def test_a_numpy_that_the_compiler_does_not_know_becomes_words():
+    class Kernel:
+        def __getitem__(self, shape):
+            raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    with pytest.raises(OSError, match="NumPy .* is too new for numba-cuda.*pip install 'numpy<2.5'.*doctor"):
+        device.launch(Kernel(), 1, 32)
+
+
 def test_a_mistake_of_ours_stays_what_it_is():
     class Kernel:
         def __getitem__(self, shape):

@@ -1,6 +1,7 @@
 """Every rung on a GPU, where there is one: the cases of the simulator, and longer ones, held to float64.
 
-These say whether the lanes of a warp hold what the manual says, on which the kernels and their twins both rely.
+How far off they may be is what rounding can do at most (on_a_gpu.py). These tests say whether the lanes of a warp hold
+what the manual says, on which the kernels and their twins both rely.
 """
 
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from minitransformer.kernels.cuda.arrays import to_device, to_host
 from minitransformer.kernels.cuda.attention import RUNGS, flash_atomic
 from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 
-from .cases import LARGE, SMALL, Case, hold
+from .cases import LARGE, SMALL, Case
+from .on_a_gpu import hold_on_a_gpu
 
 LONG = [
     Case(B=1, G=2, R=2, T=257, S=257),
@@ -39,14 +41,13 @@ def on_device(rung):
         *gradients, dbias = rung.attention_backward(to_device(dy), saved[0])
         return *to_host(gradients), dbias
 
-    return SimpleNamespace(
-        precision=rung.precision, backward=rung.backward, attention=attention, attention_backward=attention_backward
-    )
+    given = {name: getattr(rung, name) for name in ("name", "precision", "backward")}
+    return SimpleNamespace(**given, attention=attention, attention_backward=attention_backward)
 
 
 @pytest.mark.parametrize("name, case", RUNS)
 def test_every_rung(name, case):
-    hold(on_device(RUNGS[name]), case)
+    hold_on_a_gpu(on_device(RUNGS[name]), case)
 
 
 def bits_of_many(rung, times):
@@ -66,9 +67,10 @@ def test_the_same_bits_thirty_times(name):
 
 def test_the_atomic_sum():
     atomic = SimpleNamespace(
+        name="flash_atomic",
         precision="float32",
         backward=True,
         attention=flash_atomic.attention,
         attention_backward=flash_atomic.attention_backward,
     )
-    hold(on_device(atomic), LONG[0]._replace(K=64))
+    hold_on_a_gpu(on_device(atomic), LONG[0]._replace(K=64))

@@ -18,9 +18,13 @@ def small(monkeypatch):
 
 
 def test_rungs_that_are_right_are_found_right(small):
-    found = list(check_rungs({name: RUNGS[name] for name in HERE}, FEW))
-    assert [(row["rung"], row["cases"], row["wrong"]) for row in found] == [(name, 2, []) for name in HERE]
+    found = list(check_rungs({name: RUNGS[name] for name in HERE}, [*FEW, FEW[0]]))
+    assert [(row["rung"], row["cases"], row["wrong"]) for row in found] == [(name, 3, []) for name in HERE]
     assert all(0 < row["worst"] <= 1 for row in found)
+    for row in found:
+        told = [tuple(variant) for *variant, seconds in row["compiled"] if seconds > 0]
+        each = [(16, True, True), (16, False, False)]  # K, causal, masked
+        assert told == [(*variant, way) for variant in each for way in ("forward", "backward")]
 
 
 @pytest.mark.parametrize("damage", ["y", "dk", "error"])
@@ -28,7 +32,7 @@ def test_a_rung_that_is_wrong_is_found_wrong(damage, small):
     rung = RUNGS["naive"]
 
     class Wrong:
-        precision, backward, offers = rung.precision, rung.backward, rung.offers
+        name, precision, backward, offers = rung.name, rung.precision, rung.backward, rung.offers
 
         def attention(self, q, k, v, **settings):
             y, saved = rung.attention(q, k, v, **settings)

@@ -1,0 +1,147 @@
+"""What a GPU said, for the pages: tables and a picture from what `python -m bench.gpu_report` left in bench/results/.
+
+Where it left nothing, the pages say so.
+"""
+
+import json
+from pathlib import Path
+
+from timings import line, time
+
+from bench.cuda.bars import FLASH, OF_FLOAT32, bars
+from bench.cuda.bars import FLOAT32 as KERNEL
+
+RESULT = Path(__file__).parent.parent / "bench" / "results" / "gpu_report.json"
+NOBODY = "No GPU has run and timed these kernels yet.\n"
+LONGEST = 4096  # T of the table of all rungs
+FLOAT32 = (KERNEL, "PyTorch MATH, float32")
+BFLOAT16 = tuple(f"PyTorch {kind}, bfloat16" for kind in ("CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH"))
+
+
+def everything():
+    """(file, content) of all of it."""
+    result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else None
+    made = {"where": where, "correct": correct, "bars": verdicts, "steps": steps, "rungs": rungs}
+    for name, table in (*made.items(), ("attention", attention), ("compared", compared), ("picture", picture)):
+        yield f"gpu_{name}.md", NOBODY if result is None else table(result)
+    if RESULT.with_suffix(".png").exists():
+        yield "gpu_report.png", RESULT.with_suffix(".png").read_bytes()
+
+
+def where(result):
+    """On what, with what, and when, in two sentences."""
+    gpu, versions = result["gpu"], result["machine"]["versions"] | result["gpu"].get("versions", {})
+    memory = f"{gpu['memory'] / 2**30:.0f} GB"
+    driver, toolkit = (f"{gpu[name] // 1000}.{gpu[name] % 1000 // 10}" for name in ("driver", "toolkit"))
+    driver += f" ({gpu['module']})" if gpu.get("module") else ""
+    with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
+    checks = rows_of(result, "correct") + rows_of(result, "layout")
+    right = sum(row.get("wrong") == [] for row in checks)
+    cut = "" if result["complete"] else " Its time was over before everything was reached."
+    return (
+        f"Measured on an {gpu['device']} ({gpu['capability']}, {memory}; driver of CUDA {driver}, toolkit {toolkit}; "
+        f"{with_what}), {result['date']}. Of {len(checks)} checks {right} found everything right.{cut}\n"
+    )
+
+
+def rows_of(result, kind):
+    return [row for row in result["rows"] if row["kind"] == kind]
+
+
+def table(head, rows, left=1):
+    return "\n".join(
+        [line(head), line(["---"] * left + ["---:"] * (len(head) - left)), *(line(map(str, row)) for row in rows), ""]
+    )
+
+
+def correct(result):
+    """A line for each rung: how near it came, and what was wrong."""
+    found = {}
+    for row in rows_of(result, "correct"):
+        found.setdefault(row.get("rung", row["what"]), []).append(row)
+    rows = []
+    for name, its in found.items():
+        cases, worst = sum(row.get("cases", 0) for row in its), max(row.get("worst") or 0 for row in its)
+        wrong = [problem for row in its for problem in row.get("wrong", [f"not checked: {row.get('refused')}"])]
+        share = f"{worst:.0%}" if worst < float("inf") else "inf"
+        rows.append([f"`{name}`", cases, share, ", ".join(wrong) or "right"])
+    for row in rows_of(result, "layout"):
+        rows.append([row["what"], "", "", ", ".join(row["wrong"]) or "right"])
+    return table(["", "cases", "of what it may be off by, at most", "verdict"], rows)
+
+
+def verdicts(result):
+    return table(["", "found", ""], [[bar.what, bar.found, f"**{bar.verdict}**"] for bar in bars(result["rows"])], 3)
+
+
+def timed(result, way):
+    """{(K, causal, T): {contender: row}}"""
+    found = {}
+    for row in rows_of(result, "attention"):
+        if row.get("way") == way and "warm" in row:
+            found.setdefault((row["K"], row["causal"], row["T"]), {})[row["contender"]] = row
+    return dict(sorted(found.items()))
+
+
+def rungs(result):
+    """A line for each rung at one length: forward and backward, and of what the device can do at best."""
+    at = [(64, False, LONGEST), (128, False, LONGEST)]
+    found = {(where, way): timed(result, way).get(where, {}) for where in at for way in ("forward", "backward")}
+    names = list(dict.fromkeys(name for rows in found.values() for name in rows if "PyTorch" not in name))
+    rows = [[f"`{name.split(',')[0]}`", *(cell(found[key].get(name)) for key in found)] for name in names]
+    return table([f"T {LONGEST:,}", *(f"K {K}, {way}" for (K, _, _), way in found)], rows)
+
+
+def cell(row):
+    if row is None:
+        return ""
+    return f"{time(row['warm'])}, {row['rate'] / 1e12:.1f} TFLOP/s" + (f", {row['share']:.0%}" if row["share"] else "")
+
+
+def attention(result):
+    """float32: the best rung at each size beside PyTorch's kernel, and its formula."""
+    return both_ways(result, OF_FLOAT32, FLOAT32, "PyTorch's kernel / ours")
+
+
+def compared(result):
+    """bfloat16: tensor_cores beside each kind of PyTorch's."""
+    return both_ways(result, ["tensor_cores, bfloat16"], (FLASH, *BFLOAT16), "of FLASH_ATTENTION")
+
+
+def both_ways(result, ours, theirs, ratio):
+    head = ["", "T", "ours", "time", "TFLOP/s", *(name.split()[1].strip(",") for name in theirs), ratio]
+    made = []
+    for way in ("forward", "backward"):
+        rows = []
+        for (K, causal, T), found in timed(result, way).items():
+            mine = [found[name] for name in ours if name in found]
+            if mine:
+                best = min(mine, key=lambda row: row["warm"])
+                name, rate = f"`{best['contender'].split(',')[0]}`", f"{best['rate'] / 1e12:.1f}"
+                others = [time(found[name]["warm"]) if name in found else "" for name in theirs]
+                times = f"{found[theirs[0]]['warm'] / best['warm']:.2f}" if theirs[0] in found else ""
+                size = f"K {K}{', causal' * causal}"
+                rows.append([size, f"{T:,}", name, time(best["warm"]), rate, *others, times])
+        made.append(f"**{way.capitalize()}**\n\n{table(head, rows)}")
+    return "\n".join(made)
+
+
+def steps(result):
+    """A line for each size and contender."""
+    found = [row for row in rows_of(result, "step") if "warm" in row]
+    theirs = {row["group"]: row["warm"] for row in found if row["contender"] == "PyTorch eager"}
+    rows = []
+    for row in found:
+        name = row["group"]
+        speed = f"{row['warm'] / theirs[name]:.2f} ×" if name in theirs else ""
+        rows.append(
+            [name, row["contender"], time(row["warm"]), f"{row['rate'] / 1e12:.1f}", speed, time(row["compile"])]
+        )
+    return table(["size", "contender", "a step", "TFLOP/s", "of PyTorch's time", "compiled in"], rows, 2)
+
+
+def picture(result):
+    if not RESULT.with_suffix(".png").exists():
+        return "(There is no picture: that takes matplotlib.)\n"
+    alt = "time against T, a panel to each precision, way, width and mask"
+    return f"```{{image}} /_generated/gpu_report.png\n:alt: {alt}\n```\n"
