@@ -72,6 +72,11 @@ def fit(K, tile):
     return 2 * 2 * PARTS * tile * (K + PAD) <= MOST_SHARED
 
 
+def sums_of(K):
+    """Whether dk, and whether dv: together where a thread has registers for both"""
+    return [(True, True)] if K <= 64 else [(True, False), (False, True)]
+
+
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
     q = given.q
@@ -90,7 +95,7 @@ def attention_backward(dy, saved):
     of_rows, grid = row_kernel(q.shape[2], WARPS), (blocks(lse.size, WARPS),)
     launch(of_rows, grid, 32 * WARPS, dy, y.reshape(-1), lse.reshape(-1), lse2, delta, lse.size)
     run(query_kernel, 2, given, q, dy, *given.flat, lse2, delta, dq.reshape(-1))
-    for sums in [(True, True)] if q.shape[2] <= 64 else [(True, False), (False, True)]:
+    for sums in sums_of(q.shape[2]):
         of_keys = given, k, dy, *given.flat, lse2, delta, dk.reshape(-1), dv.reshape(-1)
         run(partial(key_kernel, *sums), 1 + sums[0], *of_keys)
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
@@ -376,12 +381,11 @@ def query_kernel(K, causal, masked, warps, tile):
 def key_kernel(for_keys, for_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
     spare, at_once = max(across, GROUP), min(AT_ONCE, tile * K // 4 // threads)
-    both = fit(K, tile)
+    both = for_keys or fit(K, tile)
     PLANES, STATISTICS = PARTS * tile * (K + PAD), 2 * tile
     DYS, SIZE = (PLANES, 2 * PLANES) if both else (0, PLANES)  # behind the queries, or in their place
     wide_key, wide_value = wide if for_keys else 1, wide if for_values else 1
 
-    @cuda.jit
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
         """A block: the dk, the dv or both of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
@@ -444,4 +448,5 @@ def key_kernel(for_keys, for_values, K, causal, masked, warps, tile):
                 if for_values:
                     write_rows(dv, for_value, h, float32(1), of_k, j + 8 * h, K, lane)
 
-    return tensor_cores_float32_key_gradients
+    tensor_cores_float32_key_gradients.__name__ += "_of_k" * (not for_values) + "_of_v" * (not for_keys)
+    return cuda.jit(tensor_cores_float32_key_gradients)

@@ -48,6 +48,26 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("pack(s[2 * k, 2], s[2 * k, 3])", "pack(s[2 * k, 3], s[2 * k, 2])"),
         ("b[2], b[3])", "b[3], b[2])"),
         ("factors[k, 1] = a[1]", "factors[k, 1] = a[2]"),
+        ("b[j, 2], b[j, 3])", "b[j, 3], b[j, 2])"),
+        (
+            "s[2 * k + (w >> 1), 2 * (w & 1)], s[2 * k + (w >> 1)",
+            "s[2 * k + (w & 1), 2 * (w >> 1)], s[2 * k + (w >> 1)",
+        ),
+        ("i + 8 * (w & 1), limit - 1", "i + 8 * (w >> 1), limit - 1"),
+    ],
+    "parts of a number are left out": [
+        ("for i in range(PARTS):", "for i in range(PARTS - 1):"),
+        ("for i in range(PARTS - 1):", "for i in range(PARTS - 2):"),
+        ("multiply_pair(large, n, a, 0, b, 0)", "pass"),
+        ("s[n, e] += rest[n, e]", "pass"),
+        ("(large[n, e] + rest[n, e])", "large[n, e]"),
+    ],
+    "parts of a number are others'": [
+        ("b, 2 - i)", "b, 1 - i)"),
+        ("b -= high(word)", "b -= low(word)"),
+        ("memory, at + (p * rows + 16 * n)", "memory, at + (rows + 16 * n)"),
+        ("memory, at + (p * rows + 16 * k)", "memory, at + (rows + 16 * k)"),
+        ("at + (p * rows + r + n * step)", "at + (p * rows + r)"),
     ],
     "a lane reads another's rows": [
         ("(lane & 15) * (K + PAD)", "(lane & 7) * (K + PAD)"),
@@ -88,11 +108,14 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
     "the mask of another key": [("min(j, row.shape[0] - 1)", "min(j + 1, row.shape[0] - 1)")],
     "what was summed is not brought under the new largest": [
         ("l *= rescale", "pass"),
-        ("l[h] *= rescale", "pass"),
+        ("l[h] *= rescale\n", "pass\n"),
+        ("l[h] *= rescale[h]", "pass"),
         ("l[a] *= rescale", "pass"),
         ("total[c] *= rescale", "pass"),
         ("total[a, c] *= rescale", "pass"),
         ("total[c, 2 * h + 1] *= rescale", "pass"),
+        ("total[c + n, e] * rescale[e >> 1]", "total[c + n, e]"),
+        ("total[c + n, e] * rescale[e >> 1]", "total[c + n, e] * rescale[e & 1]"),
     ],
     "-∞ - -∞": [("largest if largest > NOTHING else float32(0)", "largest")],
     "a row that sees nothing is divided by 0": [
@@ -116,12 +139,15 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         (" - its_delta)", ")"),
         (" - own_delta[e >> 1]", ""),
         (" - its_delta[e & 1]", ""),
+        (" - statistics[tile + 8 * c + 2 * (lane & 3) + (e & 1)]", ""),
     ],
     "δ of another row": [
         ("own_delta[e >> 1]", "own_delta[e & 1]"),
         ("its_delta[e & 1]", "its_delta[e >> 1]"),
         ("own_lse[e >> 1]", "own_lse[e & 1]"),
         ("its_lse[e & 1]", "its_lse[e >> 1]"),
+        ("statistics[8 * c + 2 * (lane & 3) + (e & 1)]", "statistics[8 * c + 2 * (lane & 3) + (e >> 1)]"),
+        ("statistics[tile + 8 * c", "statistics[8 * c"),
     ],
     "no 1/√K": [
         ("ds * scale * k[", "ds * k["),
@@ -137,6 +163,7 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("part * columns, part * rows", "0 * columns, part * rows"),
         ("4 * across + c // 4 * 32 + c % 4", "4 * across + c // 4 * 32 + c % 2"),
         ("2 * (lane & 3)) // 2", "4 * (lane & 3)) // 2"),
+        ("8 * n + 2 * (lane & 3) + e] = total", "8 * n + 2 * (lane & 3)] = total"),
     ],
     "the last row of a tile is left out": [
         ("for t in range(tile):\n                for c", "for t in range(tile - 1):\n                for c"),
@@ -150,6 +177,10 @@ USED_BY = {  # functions of other files, and the rungs that use them
     "masks": {"sees": ("tiled", "flash", "flash_registers")}
     | dict.fromkeys(("row_of", "allows", "may_attend", "visible"), tuple(RUNGS)),
     "tiles": dict.fromkeys(("load_rows", "dot", "rows_of_tile"), ("tiled", "flash")),
+    "tensor_cores": dict.fromkeys(
+        ("hide_keys", "hide_from_queries", "right_place", "turned_place", "sum_of_row", "largest_of_row"),
+        ("tensor_cores", "tensor_cores_float32"),
+    ),
 }
 HARMLESS = [  # function, what stands there, which of them: a change that changes nothing that anybody sees
     ("tensor_cores", "forward_kernel", "wait_for_copies()", 2),  # after the last tile: where no key was to be seen
@@ -177,7 +208,7 @@ class Bug(NamedTuple):
 def all_bugs():
     """Every kind at every place of every rung"""
     for rung in RUNGS:
-        for file in (rung, *USED_BY):
+        for file in dict.fromkeys((rung, *USED_BY)):
             source = (FOLDER / f"{file}.py").read_text(encoding="utf-8")
             for kind, exchanges in KINDS.items():
                 for old, new in exchanges:

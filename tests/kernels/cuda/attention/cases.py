@@ -104,7 +104,7 @@ LARGE = [  # for tiles of 16 rows: three of them, so that both stages are used a
 
 def cases_of(name):
     """What a rung is called with when its tiles are small (`shrink`)"""
-    narrowest = {"flash_registers": 32, "tensor_cores": 16}.get(name)
+    narrowest = {"flash_registers": 32, "tensor_cores": 16, "tensor_cores_float32": 32}.get(name)
     return [case._replace(K=max(case.K, narrowest)) for case in LARGE] if narrowest else SMALL
 
 
@@ -117,7 +117,12 @@ def shrink(name, module, change=setattr):
         change(module, "cuts", lambda K: (cut, cut))
     elif name == "tensor_cores":
         change(module, "WARPS", 2)
-        change(module, "tile_of", lambda K: (16, 16))
+        change(module, "tile_of", lambda K, masked: (16, 16))
+    elif name == "tensor_cores_float32":
+        change(module, "WARPS", 2)
+        change(module, "tile_of", lambda K, masked, strips: 16)
+        change(module, "fit", lambda K, tile: K < 64)
+        change(module, "sums_of", lambda K: [(True, True)] if K < 64 else [(True, False), (False, True)])
     else:
         change(module, "ROWS", 4)
         change(module, "TILE", 40)

@@ -9,6 +9,7 @@ from minitransformer.kernels.cuda.attention.offline import MOST_REGISTERS, MOST_
 
 BUDGETS = {  # registers of a thread where nothing is masked: 168 let three blocks of 128 threads run side by side
     "tensor_cores_forward": 168,
+    "tensor_cores_float32_rows": 64,
     "flash_registers_forward": 168,
     "flash_registers_query_gradients": 176,
 }
@@ -21,6 +22,8 @@ WITH_CARE = [  # where something is at its limit, or most used: the rest is in t
     ("flash_registers", 64, False, "sm_80"),
     ("tensor_cores", 64, False, "sm_90"),
     ("tensor_cores", 128, True, "sm_80"),
+    ("tensor_cores_float32", 128, False, "sm_80"),
+    ("tensor_cores_float32", 64, True, "sm_90"),
 ]
 
 
@@ -32,15 +35,25 @@ def check(found):
     assert found["float64"] == 0, found
     if found["rung"] == "flash_registers":
         assert found["LDS.128"] > 0 and found["LDG.128"] > 0, found
-    if found["kernel"] in ("flash_registers_forward", "tensor_cores_forward"):
+    if found["kernel"] in ("flash_registers_forward", "tensor_cores_forward", "tensor_cores_float32_forward"):
         assert found["SHFL"] > 0, found
-    products = {"forward": 2, "query_gradients": 3, "key_gradients": 4}.get(
-        found["kernel"].removeprefix("tensor_cores_") if found["rung"] == "tensor_cores" else ""
-    )
-    if products:
-        tile = modules()["tensor_cores"].tile_of(found["K"])[products == 4]
-        assert found["HMMA"] == products * (tile // 8) * (found["K"] // 16), found
+    check_products(found, PRODUCTS.get(found["kernel"].removeprefix(found["rung"] + "_")))
+
+
+PRODUCTS = {"forward": 2, "query_gradients": 3, "key_gradients": 4, "key_gradients_of_k": 3, "key_gradients_of_v": 2}
+
+
+def check_products(found, products):
+    """Each product of a strip and a tile is made by tensor cores, and what they take comes by ldmatrix."""
+    K, masked, module = found["K"], found["masked"], modules()[found["rung"]]
+    if found["rung"] == "tensor_cores" and products:
+        tile = module.tile_of(K, masked)[products == 4]
+        assert found["HMMA"] == products * (tile // 8) * (K // 16), found
         assert found["LDSM"] >= found["HMMA"] // 2 and found["LDGSTS"] > 0, found
+    if found["rung"] == "tensor_cores_float32" and products:
+        tile = module.tile_of(K, masked, 1 if products == 2 else 2)
+        assert found["HMMA"] == 6 * products * (tile // 8) * (K // 16), found
+        assert found["LDSM"] == found["HMMA"] // 4 and found["LDG.128"] > 0, found
 
 
 @pytest.mark.parametrize("name, K, masked, architecture", WITH_CARE)

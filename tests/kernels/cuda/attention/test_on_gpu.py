@@ -60,7 +60,7 @@ def bits_of_many(rung, times):
     return found
 
 
-@pytest.mark.parametrize("name", ["naive", "flash", "flash_registers", "tensor_cores"])
+@pytest.mark.parametrize("name", ["naive", "flash", "flash_registers", "tensor_cores", "tensor_cores_float32"])
 def test_the_same_bits_thirty_times(name):
     assert len(bits_of_many(on_device(RUNGS[name]), 30)) == 1
 

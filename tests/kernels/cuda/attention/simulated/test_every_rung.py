@@ -46,6 +46,10 @@ AS_THEY_ARE = [  # every rung with the tiles that it has on a GPU, at its widths
     ("tensor_cores", Case(B=1, G=1, R=1, T=257, S=5, K=16)),
     ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=64)),
     ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=128)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=31, S=65, K=32)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=2, T=3, S=33, K=64)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=33, S=17, K=64, mask="by query")),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=35, S=33, K=128)),
 ]
 
 
@@ -99,7 +103,7 @@ def test_the_same_bits_in_thirty_orders(name, small):
     assert len({bits_of(RUNGS[name], IN_THREE_BLOCKS, seed) for seed in range(30)}) == 1
 
 
-@pytest.mark.parametrize("name, K", [("flash_registers", 32), ("tensor_cores", 16)])
+@pytest.mark.parametrize("name, K", [("flash_registers", 32), ("tensor_cores", 16), ("tensor_cores_float32", 32)])
 def test_the_same_bits_in_four_orders(name, K, small):
     """Of the slower ones in the simulator; on a GPU they run thirty times."""
     case = Case(B=1, G=1, R=2, T=9, S=35, K=K, causal=False)
