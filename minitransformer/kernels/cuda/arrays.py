@@ -56,7 +56,7 @@ def on_device(array):
     """Whether kernels can read it, and NumPy's functions take it and leave it there; a number goes with a launch."""
     if isinstance(array, np.generic) or (SIMULATED and isinstance(array, np.ndarray)):
         return True
-    return hasattr(array, "__cuda_array_interface__") and hasattr(array, "__array_function__")
+    return hasattr(type(array), "__cuda_array_interface__") and hasattr(array, "__array_function__")
 
 
 def empty(shape, like, dtype=None):
@@ -80,4 +80,4 @@ def flat(x):
 def contiguous(x):
     """x itself, or a copy of it in C order; `like` says that it is to be made by the library that x is of"""
     x = library().asarray(x) if isinstance(x, np.generic) else x
-    return np.ascontiguousarray(x, like=x)
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x, like=x)

@@ -32,6 +32,7 @@ if SIMULATED:
 else:
     from numba import cuda
 
+    from . import direct
     from .kept import keep
 
     config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
@@ -59,9 +60,11 @@ def launch(kernel, grid, block, *args):
 
 
 def start(kernel, grid, block, args):
-    if not SIMULATED:
-        keep(kernel)  # on disk, once it is compiled
-    kernel[grid, block](*args)
+    if SIMULATED:
+        kernel[grid, block](*args)
+        return
+    keep(kernel)  # on disk, once it is compiled
+    direct.start(kernel, grid, block, args)
 
 
 def elements(n):
