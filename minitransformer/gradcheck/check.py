@@ -9,7 +9,7 @@ loss. The derivative along a direction u is taken by central differences, extrap
 
 at steps halved again and again. Large steps err by curvature, small ones by rounding; the estimate is the one that
 agrees best with the two it was made of, chosen without looking at the analytic value. (One fixed step fails correct
-code.) Where it agrees with them closely, the step is not halved further.
+code.) Where it agrees with them closely, for the error below, the step is not halved further.
 
 Small arrays are checked element by element, large ones at some elements and along some directions, both drawn at
 random. The error of a gradient is
@@ -156,7 +156,7 @@ class Run:
 def differences(run, rng):
     """{name: [(u, derivative along u), ...]}; u is an element's index, or an array of the leaf's shape."""
     elements, directions = run.case.effort
-    found = {}
+    found, largest = {}, 0.0
     for name, array in run.differentiable().items():
         every = list(np.ndindex(array.shape))
         if len(every) > 2 * elements:
@@ -165,12 +165,16 @@ def differences(run, rng):
             ways = [*every, *(signs / np.sqrt(array.dtype.type(array.size)))]
         else:
             ways = every
-        found[name] = [(u, derivative(run.loss, array, u)) for u in ways]
+        found[name] = [(u, derivative(run.loss, array, u, 1e-3 * largest)) for u in ways]
+        largest = np.fmax.reduce([largest, *(abs(slope) for _, slope in found[name])])  # of NaN and another, the other
     return found
 
 
-def derivative(loss, array, u):
-    """d loss / d array along u, by the differences described above; `array` is nudged in place and restored."""
+def derivative(loss, array, u, scale=0.0):
+    """d loss / d array along u, by the differences described above; `array` is nudged in place and restored.
+
+    scale: what an error is held against at least, so that nothing smaller needs to be known as closely as itself.
+    """
     kept = array.copy()
 
     def at(h):
@@ -191,7 +195,7 @@ def derivative(loss, array, u):
             if change < least:  # NaN, where a step goes too far, is not
                 best, least = estimate, change
         row.append(estimate)
-        if least <= close * abs(best):
+        if least <= close * max(abs(best), scale):
             break
     array[...] = kept
     return best
