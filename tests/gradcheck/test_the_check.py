@@ -314,6 +314,22 @@ def test_it_stops_where_estimates_agree_closely(dtype):
     assert 4 < len(asked) / len(points) < 10
 
 
+def test_rounding_about_zero_is_not_followed_down_where_larger_gradients_stand_beside_it():
+    """What is uneven as rounding is never agrees with itself, but soon with what an error is held against."""
+    asked, x = [], np.full(1, 0.3)
+
+    def uneven():
+        asked.append(x[0])
+        return 1e-16 * np.sin(1e9 * x[0])
+
+    calls = []
+    for scale in (0.0, 1e-3):
+        asked.clear()
+        assert abs(derivative(uneven, x, (0,), scale)) < 1e-10
+        calls.append(len(asked))
+    assert calls == [26, 4]
+
+
 def test_a_derivative_along_a_direction_leaves_no_trace(rng):
     x = rng.normal(size=(4, 3)).T
     kept, u = x.copy(), rng.normal(size=(3, 4))
