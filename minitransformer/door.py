@@ -18,7 +18,11 @@ class Shapes:
         code = forward.__code__
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self.positional = self.arguments[: code.co_argcount]
-        self.specs = [(name, *self.parse(text)) for name, text in self.paths(shapes)]
+        self.specs = [(name, self.steps(name), *self.parse(text)) for name, text in self.paths(shapes)]
+
+    def steps(self, name):
+        """How a tree is gone down to a parameter of this name; None for an argument."""
+        return None if name in self.arguments else name.split(".")
 
     @classmethod
     def paths(cls, shapes, path=""):
@@ -38,12 +42,12 @@ class Shapes:
     def __call__(self, args, static):
         given = dict(zip(self.positional, args), **static)  # of more than there are, Python complains
         lengths, dtype = {}, None
-        for name, text, optional, kinds, kind, axes in self.specs:
-            if name in self.arguments:
+        for name, steps, text, optional, kinds, kind, axes in self.specs:
+            if steps is None:
                 array = given.get(name)
             else:
                 array = given.get("p")
-                for part in name.split("."):
+                for part in steps:
                     array = array.get(part) if isinstance(array, dict) else None
             if array is None:
                 if optional:

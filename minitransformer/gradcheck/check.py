@@ -1,13 +1,15 @@
 """Is a backward pass the derivative of its forward pass?
 
 For loss = Σ y · dy with a random dy, every gradient that the backward returns is compared with differences of the
-loss. The derivative along a direction u is taken by central differences of fourth order,
+loss. The derivative along a direction u is taken by central differences, extrapolated to a step of zero (Richardson
+1911; Ridders 1982). What they err by is a series in h², and a step of half the length tells how much its first term is:
 
-    D(h) = (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / (12 h)  =  f' + O(h⁴),
+    D(h, 0) = (f(h) - f(-h)) / 2h                                           =  f' + O(h²)
+    D(h, k) = D(h, k-1) + (D(h, k-1) - D(2h, k-1)) / (4ᵏ - 1)               =  f' + O(h²ᵏ⁺²)
 
-at steps halved again and again. Large steps err by curvature, small ones by rounding; the step is the one where two
-successive estimates agree best, chosen without looking at the analytic value. (One fixed step fails correct code.) It
-is not halved further where two have agreed closely and two pairs since closely, but no better: rounding has taken over.
+at steps halved again and again. Large steps err by curvature, small ones by rounding; the estimate is the one that
+agrees best with the two it was made of, chosen without looking at the analytic value. (One fixed step fails correct
+code.) Where it agrees with them closely, for the error below, the step is not halved further.
 
 Small arrays are checked element by element, large ones at some elements and along some directions, both drawn at
 random. The error of a gradient is
@@ -24,9 +26,8 @@ import numpy as np
 
 from ..trees import leaves, tree_map
 
-STEPS = 8e-3 * 0.5 ** np.arange(-1.0, 12.0)  # each step's outer points are the inner points of the one before
+STEPS = 8e-3 * 0.5 ** np.arange(-1.0, 12.0)
 CLOSELY = 0.65  # within eps ** CLOSELY of themselves: a kink that hides in that counts too little to fail anything
-ENOUGH = 2  # pairs that agree closely, but no better than the best
 EXTENDED = np.longdouble
 
 
@@ -155,7 +156,7 @@ class Run:
 def differences(run, rng):
     """{name: [(u, derivative along u), ...]}; u is an element's index, or an array of the leaf's shape."""
     elements, directions = run.case.effort
-    found = {}
+    found, largest = {}, 0.0
     for name, array in run.differentiable().items():
         every = list(np.ndindex(array.shape))
         if len(every) > 2 * elements:
@@ -164,12 +165,16 @@ def differences(run, rng):
             ways = [*every, *(signs / np.sqrt(array.dtype.type(array.size)))]
         else:
             ways = every
-        found[name] = [(u, derivative(run.loss, array, u)) for u in ways]
+        found[name] = [(u, derivative(run.loss, array, u, 1e-3 * largest)) for u in ways]
+        largest = np.fmax.reduce([largest, *(abs(slope) for _, slope in found[name])])  # of NaN and another, the other
     return found
 
 
-def derivative(loss, array, u):
-    """d loss / d array along u, by the differences described above; `array` is nudged in place and restored."""
+def derivative(loss, array, u, scale=0.0):
+    """d loss / d array along u, by the differences described above; `array` is nudged in place and restored.
+
+    scale: what an error is held against at least, so that nothing smaller needs to be known as closely as itself.
+    """
     kept = array.copy()
 
     def at(h):
@@ -179,20 +184,19 @@ def derivative(loss, array, u):
             array[...] = kept + h * u
         return loss()
 
-    best, least, since = np.array(np.nan, array.dtype)[()], np.inf, 0
-    steps, close = STEPS.astype(array.dtype), np.finfo(array.dtype).eps ** CLOSELY
-    far, before = at(steps[0]) - at(-steps[0]), np.nan
-    for h in steps[1:]:
-        near = at(h) - at(-h)
-        estimate = (8 * near - far) / (12 * h)
-        change = abs(estimate - before)
-        if change < least:
-            best, least, since = estimate, change, 0
-        elif change <= close * abs(best):  # NaN, where a step goes too far, is neither
-            since += 1
-        if since == ENOUGH:
+    best, least, row = np.array(np.nan, array.dtype)[()], np.inf, []
+    close = np.finfo(array.dtype).eps ** CLOSELY
+    for h in STEPS.astype(array.dtype):
+        estimate, twice, row = (at(h) - at(-h)) / (2 * h), row, []
+        for k, before in enumerate(twice, 1):
+            row.append(estimate)
+            estimate = estimate + (estimate - before) / (4**k - 1)
+            change = max(abs(estimate - row[-1]), abs(estimate - before))
+            if change < least:  # NaN, where a step goes too far, is not
+                best, least = estimate, change
+        row.append(estimate)
+        if least <= close * max(abs(best), scale):
             break
-        far, before = near, estimate
     array[...] = kept
     return best
 

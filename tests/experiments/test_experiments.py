@@ -99,7 +99,8 @@ def test_nothing_is_learnt_without_steps_in_the_right_direction(name, monkeypatc
 @each
 def test_the_exam_follows_the_seed_and_not_the_threads(name, monkeypatch):
     module = EXPERIMENTS[name]
-    monkeypatch.setitem(module.SCHEDULE, "steps", 20)
+    monkeypatch.setitem(module.SCHEDULE, "steps", 5)
+    monkeypatch.setattr(module, "EXAM_EVERY", 5)
     steps = []
     real = Training.__init__
     monkeypatch.setattr(Training, "__init__", lambda self, p, *rest: (real(self, p, *rest), steps.append(self))[0])

@@ -11,11 +11,14 @@ TINY = dict(layers=1, heads=2, width=8, context=8, batch=5, accumulate=2, pieces
 TINY |= dict(steps=9, warmup=2, evaluate_every=4, seed=3)
 
 
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
+def write_text(path):
     path.write_text("the quick brown fox jumps over the lazy dog, naïvely. " * 12, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def text(tmp_path):
+    return write_text(tmp_path / "text.txt")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from minitransformer.training import checkpoint as checkpoints
 from minitransformer.training.run import Evaluation, Run
 from minitransformer.training.tasks import TextSettings
 
-from .conftest import TINY, outcome
+from .conftest import TINY, outcome, write_text
 
 
 def stop_after(run, steps, save):
@@ -115,11 +115,20 @@ def test_killed_in_the_middle_of_a_checkpoint(tmp_path, settings, finished, plac
     assert not list(folder.rglob(f"*{TEMPORARY}"))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_at_any_moment(tmp_path, text, seed):
+@pytest.fixture(scope="module")
+def long_run(tmp_path_factory):
+    """What a run of 150 steps is asked for, and what it gives when nobody kills it."""
+    folder = tmp_path_factory.mktemp("long")
+    text = write_text(folder / "text.txt")
     asked = dict(TINY, steps=150, evaluate_every=3, text=(str(text),))
-    whole = Run.start(tmp_path / "whole", TextSettings(**asked))
-    expected = outcome(whole, whole.train())[1:]
+    use_backend("reference")
+    whole = Run.start(folder / "whole", TextSettings(**asked))
+    return asked, outcome(whole, whole.train())[1:]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment(tmp_path, long_run, seed):
+    asked, expected = long_run
     folder = tmp_path / "run"
     child = subprocess.Popen([sys.executable, "-c", KILL, "runs:mean_loss", "0", str(folder), json.dumps(asked)])
     while not (folder / "config.json").exists():

@@ -74,7 +74,7 @@ class Board:
             help_for_a_while(self.places, PATIENCE)
 
 
-@compiled
+@compiled(writes=("places", "y"))
 def multiply_together(places, chunks, weight, bias, x, panels, y):
     E, D = weight.shape
     each = whole((E + chunks - 1) // chunks, THIN_ROWS)

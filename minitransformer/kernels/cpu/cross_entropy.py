@@ -17,6 +17,7 @@ from .functions import LANES, exp_negative, largest
 def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     check_smoothing(label_smoothing)
     ids, counted, n = checked_targets(targets, logits.shape[-1], ignore_index)
+    ids = ids.astype(np.intp, copy=False)  # one kernel for whole numbers of all types
     z, statistics = rows(logits), np.empty((targets.size, 3), logits.dtype)
     forward(z, statistics)
     total = add_up(z, ids.ravel(), counted.ravel(), label_smoothing, statistics)
@@ -31,7 +32,7 @@ def cross_entropy_backward(dloss, saved):
     return dlogits
 
 
-@compiled(sums=True)
+@compiled(sums=True, writes=("statistics",))
 def forward(z, statistics):
     one = z.dtype.type
     N, V = z.shape
@@ -45,7 +46,7 @@ def forward(z, statistics):
         statistics[n, 0], statistics[n, 1], statistics[n, 2] = most, np.log(total), sum_z / one(V)
 
 
-@compiled
+@compiled(writes=())
 def add_up(z, ids, counted, smoothing, statistics):
     """The loss of all rows. Where sums may be taken in any order, `most` would be added to log Σ, a small number."""
     loss = 0.0  # in float64: it is one number for many rows
@@ -58,7 +59,7 @@ def add_up(z, ids, counted, smoothing, statistics):
     return loss
 
 
-@compiled
+@compiled(writes=("dz",))
 def backward(share, z, ids, counted, smoothing, statistics, dz):
     one = z.dtype.type
     N, V = z.shape

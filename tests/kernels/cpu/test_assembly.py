@@ -126,8 +126,8 @@ def called():
         multiply_together(np.zeros(32, np.int64), 1, weight, bias, x, in_panels(x), y)
     help_for_a_while(np.zeros(32, np.int64), 1)
     for name in OVER_TILES:  # loaded from the disk, they have not asked for what they call
-        for signature in all_in_float32(COMPILED[name]):
-            compile_anew(name, signature)
+        if all_in_float32(COMPILED[name]):
+            compile_anew(name, in_float32(COMPILED[name]))
 
 
 def all_in_float32(kernel):
@@ -139,7 +139,7 @@ def all_in_float32(kernel):
 
 
 def in_float32(kernel):
-    """The signature of the plainest call in float32: arrays that lie straight and may be written to."""
+    """The signature of the plainest call in float32: arrays that lie straight and may be written to, where any may."""
 
     def strangeness(signature):
         arrays = [each for each in signature if isinstance(each, types.Array)]
@@ -150,6 +150,7 @@ def in_float32(kernel):
     return min(candidates, key=strangeness)
 
 
+@functools.cache
 def compile_anew(name, signature):
     kernel = COMPILED[name] if name != "largest" else top
     options = {option: value for option, value in kernel.targetoptions.items() if option != "nopython"}

@@ -1,5 +1,7 @@
 """A tile of a product: the same as NumPy's, however its factors lie, on registers of any width."""
 
+from functools import cache
+
 import numba
 import numpy as np
 import pytest
@@ -29,7 +31,12 @@ def fused(request, monkeypatch):
 
 
 def multiply(kind="high"):
-    """Compiled anew: for the tile as it is now."""
+    """Compiled for the tile as it is now."""
+    return compiled_for(kind, tile.BYTES, tile.ROWS, tile.LOW_ROWS, tile.FUSED)
+
+
+@cache
+def compiled_for(kind, *tile_as_it_is):
     multiply_tile, place = getattr(tile, KINDS[kind][0]), tile.place
 
     def product(a, a_row, a_step, b, d, d_row, c, c_row, steps):
