@@ -1,4 +1,4 @@
-"""python -m bench.gpu_report: all that a machine with a GPU can tell, in one command and under six minutes.
+"""python -m bench.gpu_report: all that a machine with a GPU can tell, in one command and under eight minutes.
 
 First whether it is right: fragments of matrices in a warp, and every rung of attention on fresh inputs against float64.
 Then the timings: training steps first. Every row is on disk as soon as it is known; at the end there are one table, a
@@ -56,7 +56,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_report", description=__doc__.split("\n\n", 1)[1])
     parser.add_argument("--out", metavar="FOLDER", default=RESULTS, help="where results go (default: bench/results)")
     parser.add_argument(
-        "--minutes", type=float, default=5.5, metavar="X", help="that all of it may take (default: %(default)s)"
+        "--minutes", type=float, default=7.5, metavar="X", help="that all of it may take (default: %(default)s)"
     )
     args = parser.parse_args(argv)
     from .cuda.run import run

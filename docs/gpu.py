@@ -13,7 +13,6 @@ from bench.cuda.bars import FLOAT32 as KERNEL
 
 RESULT = Path(__file__).parent.parent / "bench" / "results" / "gpu_report.json"
 NOBODY = "No GPU has run and timed these kernels yet.\n"
-LONGEST = 4096  # T of the table of all rungs
 FLOAT32 = (KERNEL, "PyTorch MATH, float32")
 BFLOAT16 = tuple(f"PyTorch {kind}, bfloat16" for kind in ("CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH"))
 
@@ -29,7 +28,7 @@ def everything():
 
 
 def where(result):
-    """On what, with what, and when, in two sentences."""
+    """On what, with what, and when, and how much of it"""
     gpu, versions = result["gpu"], result["machine"]["versions"] | result["gpu"].get("versions", {})
     memory = f"{gpu['memory'] / 2**30:.0f} GB"
     driver, toolkit = (f"{gpu[name] // 1000}.{gpu[name] % 1000 // 10}" for name in ("driver", "toolkit"))
@@ -38,6 +37,9 @@ def where(result):
     checks = rows_of(result, "correct") + rows_of(result, "layout")
     right = sum(row.get("wrong") == [] for row in checks)
     cut = "" if result["complete"] else " Its time was over before everything was reached."
+    for run in sorted({row["run"] for row in result["rows"] if row.get("run")}):
+        lengths = sorted({row["T"] for row in result["rows"] if row.get("run") == run})
+        cut += f" What it says of T {' and '.join(f'{T:,}' for T in lengths)} is of another run ({run})."
     return (
         f"Measured on an {gpu['device']} ({gpu['capability']}, {memory}; driver of CUDA {driver}, toolkit {toolkit}; "
         f"{with_what}), {result['date']}. Of {len(checks)} checks {right} found everything right.{cut}\n"
@@ -85,11 +87,19 @@ def timed(result, way):
 
 def rungs(result):
     """A line for each rung at one length: forward and backward, and of what the device can do at best."""
-    at = [(64, False, LONGEST), (128, False, LONGEST)]
+    T = length(result)
+    at = [(64, False, T), (128, False, T)]
     found = {(where, way): timed(result, way).get(where, {}) for where in at for way in ("forward", "backward")}
     names = list(dict.fromkeys(name for rows in found.values() for name in rows if "PyTorch" not in name))
     rows = [[f"`{name.split(',')[0]}`", *(cell(found[key].get(name)) for key in found)] for name in names]
-    return table([f"T {LONGEST:,}", *(f"K {K}, {way}" for (K, _, _), way in found)], rows)
+    return table([f"T {T:,}", *(f"K {K}, {way}" for (K, _, _), way in found)], rows)
+
+
+def length(result, most=4096):
+    """The longest T, up to 4,096, of those at which most was timed"""
+    rows = [row for row in rows_of(result, "attention") if "warm" in row and not row.get("run")]
+    timed = [row["T"] for row in rows if not row["causal"]]
+    return max((T for T in timed if T <= most), key=lambda T: (timed.count(T), T), default=most)
 
 
 def cell(row):

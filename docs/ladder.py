@@ -33,6 +33,7 @@ COSTS = {
     "flash": Cost(4, 32, 2, 4, "6"),
     "flash_registers": Cost(4, 64, 2, 4, "1.8"),
     "tensor_cores": Cost(4, 64, 2, 2, "0.13"),
+    "tensor_cores_float32": Cost(24, 64, 2, 4, "0.38"),
 }
 
 
@@ -56,7 +57,8 @@ def costs():
     ]
     for name, cost in COSTS.items():
         link = f"[{name}](/kernels/cuda/attention/{name}.md)"
-        each = f"{cost.operations:g} K | {cost.bytes:.3g} K | {cost.operations / cost.bytes:.2g}"
+        ratio = cost.operations / cost.bytes
+        each = f"{cost.operations:g} K | {cost.bytes:.3g} K | {ratio:{'.0f' if ratio > 1 else '.2g'}}"
         rows.append(f"| {link} | {RUNGS[name].changed} | {each} | {cost.shared} |")
     return "\n".join([*rows, ""])
 

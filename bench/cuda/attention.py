@@ -29,6 +29,7 @@ PATIENCE = 0.25  # seconds: who takes longer at one length is not asked at twice
 HOST, LONGEST_ON_HOST = ("NumPy", "CPU kernels"), 1024  # who computes on the processor, up to which T (K 64, causal)
 SECONDS_ON_HOST = 45  # that one of them may take at one length: not begun with less left
 LATER = ("naive", "tiled", "flash", "PyTorch MATH")  # who comes after those that are compared
+IN_PARTS = ("tensor_cores_float32",)  # whose float32 comes from tensor cores
 KINDS = {  # PyTorch's, by its own names, and in which precision each exists
     "MATH": ("float32", "bfloat16"),
     "EFFICIENT_ATTENTION": ("float32", "bfloat16"),
@@ -67,6 +68,11 @@ class Contender(NamedTuple):
     name: str
     precision: str
     make: object  # (inputs, size, precision) -> Work
+
+    @property
+    def unit(self):
+        """By what it is done: what that can do at most is in `Peaks`"""
+        return "parts" if self.name in IN_PARTS else self.precision
 
 
 class Work(NamedTuple):
@@ -349,14 +355,14 @@ def one(gpu, rows, size, contender, inputs, exact, compiled, ask=True):
             times, on_device = timed(gpu, work, way, seconds), work.bring is not None
             if on_device:
                 n_bytes = size.bytes(way, contender.precision)
-                check_possible(times, gpu.peaks, contender.precision, size.flops(way), n_bytes)
+                check_possible(times, gpu.peaks, contender.unit, size.flops(way), n_bytes)
             if work.kernels and ask:
                 row["kernels"] = work.kernels(getattr(work, way))
         except Exception as error:  # a time that cannot be, or a device that gave up
             rows.add(**row, refused=in_a_line(error))
             continue
         rate = size.flops(way) / times.warm
-        peak = getattr(gpu.peaks, contender.precision) if on_device else None
+        peak = getattr(gpu.peaks, contender.unit) if on_device else None
         told = compiled.get((contender.name, size.K, size.causal, way))
         times = times if told is None else times._replace(compile=told)
         rows.add(**row, **times._asdict(), rate=rate, share=rate / peak if peak else None)

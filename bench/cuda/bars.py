@@ -2,7 +2,7 @@
 
 float32      the best rung is as fast as PyTorch's kernel for float32, at every length, width and mask
 bfloat16     tensor_cores does half of what FlashAttention-2 does forward, and 40% backward
-a step       of GPT-2 124M takes at most one and a half times as long as PyTorch's
+a step       of GPT-2 124M takes at most one and a half times as long as PyTorch's: of 2 × 256 tokens, and of 4 × 1,024
 growth       of the same number of tokens in longer sequences, time grows as T, and memory does not
 """
 
@@ -14,7 +14,7 @@ from minitransformer.kernels.cuda.attention.rungs import RUNGS
 FLOAT32, FLASH = "PyTorch EFFICIENT_ATTENTION, float32", "PyTorch FLASH_ATTENTION, bfloat16"
 OF_FLOAT32 = [f"{name}, float32" for name, rung in RUNGS.items() if rung.precision == "float32"]
 SHARES = {"forward": 0.5, "backward": 0.4}  # of FLASH
-SLOWER = 1.5  # a step
+SLOWER, STEPS = 1.5, {"gpt2": "2 × 256 tokens", "gpt2-long": "4 × 1,024 tokens"}
 TIME, MEMORY = 1.1, 0.1  # powers of T
 
 
@@ -44,7 +44,7 @@ def bars(rows):
         )
         for way, least in SHARES.items()
     ]
-    return [*found, of_a_step(rows), *of_growth(timed)]
+    return [*found, *(of_a_step(rows, *size) for size in STEPS.items()), *of_growth(timed)]
 
 
 def ratios(timed, way, ours, theirs):
@@ -73,10 +73,10 @@ def where(K, causal, T):
     return f"K {K}{', causal' * causal}, T {T}"
 
 
-def of_a_step(rows):
-    what = f"a training step of GPT-2 124M takes at most {SLOWER:g} × PyTorch's time"
+def of_a_step(rows, size, tokens):
+    what = f"a training step of GPT-2 124M, {tokens}, takes at most {SLOWER:g} × PyTorch's time"
     steps = {(row["group"], row["contender"]): row["warm"] for row in rows if row["kind"] == "step" and "warm" in row}
-    ours, theirs = (steps.get(("gpt2", name)) for name in ("backend cuda", "PyTorch eager"))
+    ours, theirs = (steps.get((size, name)) for name in ("backend cuda", "PyTorch eager"))
     if ours is None or theirs is None:
         return Bar(what, "not measured", None)
     return Bar(what, f"{ours / theirs:.2f} ×", ours <= SLOWER * theirs)

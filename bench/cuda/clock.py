@@ -44,11 +44,10 @@ class Peaks(NamedTuple):
     bfloat16: float | None = None
     bytes: float | None = None
 
-    def most(self, precision):
-        """Float32 can also be had from tensor cores, in parts: six products of bfloat16, or three of TF32"""
-        if precision == "float32" and None not in (self.float32, self.bfloat16):
-            return max(self.float32, self.bfloat16 / 6)
-        return getattr(self, precision)
+    @property
+    def parts(self):
+        """Of float32 on tensor cores, in parts: six products of bfloat16, or three of TF32"""
+        return self.bfloat16 and self.bfloat16 / 6
 
 
 class Mismeasured(ValueError):
@@ -119,7 +118,7 @@ def check_possible(times, peaks, precision, flops, n_bytes):
     least = min(times.cold_range[0], times.warm_range[0])
     if not least > 0:
         raise Mismeasured(f"a window of {least:.2e} s: the events saw nothing")
-    peak = peaks.most(precision)
+    peak = getattr(peaks, precision)
     if peak is not None and flops / least > peak:
         raise Mismeasured(f"{flops / least / 1e12:.4g} TFLOP/s in {precision}, but the peak is {peak / 1e12:.4g}")
     if peaks.bytes is not None and n_bytes / times.cold_range[0] > peaks.bytes:

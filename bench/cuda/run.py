@@ -28,7 +28,7 @@ class Late:
         return late
 
 
-def run(names, out, *, checks=(), minutes=5.5, gpu=None, say=print):
+def run(names, out, *, checks=(), minutes=7.5, gpu=None, say=print):
     """Checks first, then timings, each a row; returns all rows. ValueError where there is only a simulator.
 
     checks: functions of the rows   minutes: after which nothing new is begun, so that what is there is told

@@ -195,7 +195,7 @@ def derivative(loss, array, u, scale=0.0):
             if change < least:  # NaN, where a step goes too far, is not
                 best, least = estimate, change
         row.append(estimate)
-        if least <= close * max(abs(best), scale):
+        if len(row) > 2 and best and least <= close * max(abs(best), scale):  # not before something was seen
             break
     array[...] = kept
     return best

@@ -93,6 +93,7 @@ def test_on_the_host_there_is_one_time():
     "peaks, said",
     [
         (Peaks(float32=0.9e12), "1 TFLOP/s in float32, but the peak is 0.9"),
+        (Peaks(0.9e12, 6.6e12), "1 TFLOP/s in float32, but the peak is 0.9"),
         (Peaks(bytes=0.6e12), "0.6667 TB/s from memory, but the peak is 0.6"),
     ],
 )
@@ -100,6 +101,10 @@ def test_what_no_device_can_do_is_refused(peaks, said):
     gpu = FakeGpu()
     times = measure(gpu, gpu.work)
     check_possible(times, Peaks(1.1e12, None, 0.7e12), "float32", 2e12, 2e12)
+    check_possible(times, Peaks(0.9e12, 6.6e12), "parts", 2e12, 2e12)  # on tensor cores
+    check_possible(times, Peaks(0.9e12), "parts", 2e12, 2e12)
+    with pytest.raises(Mismeasured, match="1 TFLOP/s in parts, but the peak is 0.9"):
+        check_possible(times, Peaks(1.1e12, 5.4e12), "parts", 2e12, 2e12)
     check_possible(times, Peaks(), "float32", 1e30, 1e30)  # of an unknown device nothing is known
     with pytest.raises(Mismeasured, match=said):
         check_possible(times, peaks, "float32", 2e12, 2e12)
@@ -446,11 +451,15 @@ def test_bars_are_met_missed_or_not_measured():
 
 
 def test_bars_of_a_step_and_of_growth():
-    steps = [{"kind": "step", "group": "gpt2", "contender": "PyTorch eager", "warm": 0.02}]
+    names = list(bars.STEPS)
+    steps = [{"kind": "step", "group": name, "contender": "PyTorch eager", "warm": 0.02} for name in names]
     for warm, verdict in ((0.029, "met"), (0.031, "missed")):
-        mine = {"kind": "step", "group": "gpt2", "contender": "backend cuda", "warm": warm}
-        (bar,) = [bar for bar in bars.bars([*steps, mine]) if "training step" in bar.what]
-        assert bar.verdict == verdict and bar.found == f"{warm / 0.02:.2f} ×"
+        for one, other in (names, names[::-1]):
+            mine = {"kind": "step", "group": one, "contender": "backend cuda", "warm": warm}
+            found = [bar for bar in bars.bars([*steps, mine]) if "training step" in bar.what]
+            here, there = (found[names.index(name)] for name in (one, other))
+            assert here.verdict == verdict and here.found == f"{warm / 0.02:.2f} ×"
+            assert there.verdict == "not measured"
     for factor, memory, expected in ((2, 1e6, ("met", "met")), (4, 2e6, ("missed", "missed"))):
         kept = [timed("naive, float32", "forward", 512, 1e-3)]
         kept += [timed("naive, float32", "forward", 1024, factor * 1e-3, memory)]

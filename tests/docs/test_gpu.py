@@ -39,6 +39,7 @@ RESULT = {
         *(row(bars.FLOAT32, way, 512, 1.5e-3) for way in bars.SHARES),
         row("tensor_cores, bfloat16", "forward", 4096, 1e-3) | {"causal": False},
         row(bars.FLASH, "forward", 4096, 0.3e-3) | {"causal": False},
+        row("tensor_cores, bfloat16", "forward", 8192, 9e-3) | {"run": "the day before"},
         step("backend cuda", 0.04),
         step("PyTorch eager", 0.02),
     ],
@@ -91,9 +92,15 @@ def test_the_bars_are_told_as_they_are(shown):
         "missed",
         "not measured",
         "missed",
+        "not measured",
         *["not measured"] * 2,
     ]
     assert "1.50 × (K 64, causal, T 512)" in lines[0]
+
+
+def test_rows_of_another_run_are_told_apart(shown):
+    assert "What it says of T 8,192 is of another run (the day before)." in shown["gpu_where.md"]
+    assert "another run" not in gpu.where(RESULT | {"rows": RESULT["rows"][:4]})
 
 
 def test_a_report_that_was_cut_short_says_so():

@@ -60,7 +60,7 @@ def compiled(function=None, *, sums=False, writes=None):
         kernel = numba.njit(function, cache=CACHE_FOLDER is not None, **how)
     finally:
         numba.config.CACHE_DIR = before
-    if writes is not None:
+    if writes is not None and hasattr(kernel, "_insert"):  # which plain Python has not, where Numba is switched off
         compile_once(kernel, writes)
     return kernel
 

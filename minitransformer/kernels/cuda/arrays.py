@@ -77,6 +77,13 @@ def flat(x):
     return contiguous(x).reshape(-1)
 
 
+def aligned(x):
+    """contiguous(x); a copy of it where it does not begin at a multiple of the 16 bytes that kernels move at once"""
+    x = contiguous(x)
+    begin = x.data.ptr if hasattr(x.data, "ptr") else x.ctypes.data
+    return x if begin % 16 == 0 else x.copy()
+
+
 def contiguous(x):
     """x itself, or a copy of it in C order; `like` says that it is to be made by the library that x is of"""
     x = library().asarray(x) if isinstance(x, np.generic) else x

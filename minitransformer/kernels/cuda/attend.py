@@ -1,8 +1,9 @@
 """Attention on the device: by the best rung of the ladder (attention/) that can, else by the formula itself.
 
-The ladder is asked for float32 alone, and so without its tensor cores; for heads of a width that no higher rung has,
-that is the first. It knows neither a bias on the scores nor dropout of the weights. What it cannot do is done as the
-reference does it, with CuPy's matrix products: then there are scores and weights of T × S for every head, in memory.
+The ladder is asked for float32 alone, which its last rung has from tensor cores, where the device has them; for heads
+of a width that no higher rung has, it is the first. It knows neither a bias on the scores nor dropout of the weights.
+What it cannot do is done as the reference does it, with CuPy's matrix products: then there are scores and weights of
+T × S for every head, in memory.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...ops.dropout import check_rate, keep
 from ...ops.softmax import stable_softmax
 from .arrays import check_place, to_device
 from .attention.rungs import RUNGS, that_can
+from .device import capability
 from .dropout import draw_kept
 
 _, FORMULA_BACKWARD = ops.attention.implementations["reference"]
@@ -55,7 +57,7 @@ def best_rung(q, k):
     """The highest rung for arrays like these, forward and backward; None where there is nothing to do."""
     if q.dtype != np.float32 or 0 in (*q.shape, *k.shape):
         return None
-    return RUNGS[that_can("float32", q.shape[3], backward=True)[0]]
+    return RUNGS[that_can("float32", q.shape[3], True, capability())[0]]
 
 
 ops.attention.implement("cuda", attention, attention_backward)

@@ -17,6 +17,7 @@ on the device. Blocks and warps are tiny then, so that tiny arrays cross all the
 """
 
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 from numba.cuda import config
@@ -84,6 +85,14 @@ def in_words():
         if meaning is None:
             raise
         raise kind(f"{meaning} ({type(error).__name__}; {DOCTOR})") from error
+
+
+@cache
+def capability():
+    """(major, minor): which instructions the device has. None in the simulator, and where there is no device"""
+    if SIMULATED or not cuda.is_available():
+        return None
+    return tuple(cuda.get_current_device().compute_capability)
 
 
 def check_device():

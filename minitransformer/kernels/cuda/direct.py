@@ -30,8 +30,9 @@ class Ready:
         self.words = [
             of_array if is_array(arg) else of_number(str(kind)) for arg, kind in zip(args, types, strict=True)
         ]
-        self.code = compiled._codelibrary.get_cufunc().kernel
-        self.stream, self.config, self.launch = driver._to_core_stream(0), LaunchConfig, launch
+        self.code, self.stream = compiled._codelibrary, driver._to_core_stream(0)
+        self.config, self.launch = LaunchConfig, launch
+        self.config(grid=THREE, block=THREE)  # what does not fit is to show here
 
     def __call__(self, grid, block, args):
         words = []
@@ -40,8 +41,8 @@ class Ready:
                 words += of_array(arg)
             else:
                 words.append(word(arg))
-        config = self.config(grid=in_three(grid), block=in_three(block), shmem_size=0, is_cooperative=False)
-        self.launch(self.stream, config, self.code, *words)
+        config = self.config(grid=in_three(grid), block=in_three(block))
+        self.launch(self.stream, config, self.code.get_cufunc().kernel, *words)  # of the device of this thread
 
 
 def start(kernel, grid, block, args):

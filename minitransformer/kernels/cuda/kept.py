@@ -5,7 +5,7 @@ of other files are compiled into it; and two processes that compile variants of 
 under the other's name. So here, as for the processor (cpu/compiled.py), the folder is named after the source of all
 kernels, and in it there is a file to each kernel, named after all that makes it what it is:
 
-    its name and line       of the function, and of every function that it has from around it
+    its name, line, code    of the function, and of every function that it has from around it
     what it is made for     the numbers that it has from around it, and the types of its arguments
     by what, and for what   the versions of Numba, numba-cuda, Python and the toolkit, and the kind of device
 
@@ -26,6 +26,7 @@ from ...files import write_atomically
 from ..folders import cache_folder, source_hash
 
 PACKAGE = __package__
+SOURCE = source_hash(Path(__file__).parent)  # as it is now, when it is imported
 
 
 @cache
@@ -33,7 +34,7 @@ def folder():
     """Where kernels are kept; None where nothing is to be kept, or nothing can be written."""
     if os.environ.get("MINITRANSFORMER_KEEP") == "0":
         return None
-    found = cache_folder(f"cuda-kernels-{source_hash(Path(__file__).parent)}")
+    found = cache_folder(f"cuda-kernels-{SOURCE}")
     return found and Path(found)
 
 
@@ -102,10 +103,14 @@ def digest(function, signature, codegen):
 def identity(thing):
     """What tells a function, or a number that it has from around it, from every other"""
     function = getattr(thing, "py_func", thing)
+    if hasattr(thing, "tobytes"):
+        return str(thing.dtype), thing.shape, thing.tobytes()
     if not hasattr(function, "__code__"):
         return repr(thing)
-    around = [identity(cell.cell_contents) for cell in function.__closure__ or ()]
-    return function.__module__, function.__qualname__, function.__code__.co_firstlineno, around
+    code, around = function.__code__, [identity(cell.cell_contents) for cell in function.__closure__ or ()]
+    constants = [constant for constant in code.co_consts if not hasattr(constant, "co_code")]
+    place = function.__module__, function.__qualname__, code.co_firstlineno
+    return *place, code.co_code, repr(constants), repr(function.__defaults__), around
 
 
 def version_of(package):

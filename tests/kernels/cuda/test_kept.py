@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from minitransformer.kernels.cuda import device, kept
@@ -104,6 +105,28 @@ def test_a_function_around_it_counts_with_what_is_around_that():
     kept_by(made(64, made(1))).save_overload(SIGNATURE, Code("of 1"))
     assert kept_by(made(64, made(2))).load_overload(SIGNATURE, TARGET) is None
     assert kept_by(made(64, Dispatcher(made(1)))).load_overload(SIGNATURE, TARGET).what == "of 1"
+
+
+def of_text(text):
+    """A kernel of this text, whose name and place are the same for every text"""
+    found = {}
+    exec(f"def kernel(x=1): return {text}", found)
+    found["kernel"].__module__ = f"{kept.PACKAGE}.attention.stand_in"
+    return found["kernel"]
+
+
+def test_another_body_at_the_same_place_is_another_kernel():
+    kept_by(of_text("x + 1")).save_overload(SIGNATURE, Code("of 1"))
+    assert kept_by(of_text("x + 1")).load_overload(SIGNATURE, TARGET).what == "of 1"
+    for text in ("x + 2", "x - 1", "1 + x"):
+        assert kept_by(of_text(text)).load_overload(SIGNATURE, TARGET) is None
+
+
+def test_arrays_count_with_every_number():
+    kept_by(made(np.zeros(5000))).save_overload(SIGNATURE, Code("of zeros"))
+    assert kept_by(made(np.zeros(5000))).load_overload(SIGNATURE, TARGET).what == "of zeros"
+    for other_array in (1.0 * (np.arange(5000) == 2500), np.zeros((50, 100)), np.zeros(5000, np.float32)):
+        assert kept_by(made(other_array)).load_overload(SIGNATURE, TARGET) is None
 
 
 def test_what_is_broken_or_of_another_device_is_compiled_anew(here):

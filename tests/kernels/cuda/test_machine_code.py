@@ -111,3 +111,34 @@ def test_a_plain_literal_would_be_seen(architecture):
         x[0] = x[0] + 0.1
 
     assert offline.compiled(wider, (types.float32[::1],), architecture).in_float64
+
+
+def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
+    """Word by word: arrays of every layout, and of none; numbers of every kind"""
+    from types import SimpleNamespace
+
+    import numpy as np
+    from numba.cuda import dispatcher
+    from numba.cuda.typing.typeof import typeof
+
+    from minitransformer.kernels.cuda import direct
+
+    def as_numba_sees(array):
+        layout = SimpleNamespace(strides_in_bytes=array.strides)
+        seen = SimpleNamespace(size=array.size, dtype=array.dtype, ptr=array.ctypes.data, shape=array.shape)
+        return SimpleNamespace(to_device=lambda retr, stream: SimpleNamespace(_layout=layout, **vars(seen)))
+
+    monkeypatch.setattr(dispatcher, "wrap_arg", as_numba_sees)
+    floats = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    arrays = [floats, floats[:, ::2], floats.T, np.arange(5, dtype=np.uint16), np.zeros((0, 0, 0, 0), bool)]
+    numbers = [7, -1, True, 2.5, np.float32(1.5), np.float64(0.1), np.int64(3)]
+    theirs, ours = [], []
+    for arg in (*arrays, *numbers):
+        dispatcher._Kernel._prepare_args(SimpleNamespace(extensions=[]), typeof(arg), arg, 0, [], theirs)
+    for array in arrays:
+        data = SimpleNamespace(ptr=array.ctypes.data)
+        names = ("size", "itemsize", "shape", "strides")
+        ours += direct.of_array(SimpleNamespace(data=data, **{name: getattr(array, name) for name in names}))
+    ours += [direct.of_number(str(typeof(number)))(number) for number in numbers]
+    shown = [[(type(word), getattr(word, "value", word)) for word in words] for words in (theirs, ours)]
+    assert shown[0] == shown[1]

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import check_place, contiguous, empty
+from ..arrays import aligned, check_place, contiguous, empty
+from ..device import capability
 from .rungs import RUNGS, that_can
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.uint16)}
@@ -73,12 +74,13 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
     check_shapes(q, k, v, mask)
     B, H, T, K = q.shape
     G, S = k.shape[1:3]
+    check_capability(rung, K)
     if not rung.offers(K):
         offered = ", ".join(map(str, rung.widths))
         raise ValueError(
             f"attention: the rung {name!r} is made for heads of width {offered}, not {K}; {instead(rung, K, False)}"
         )
-    q, k, v = (contiguous(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
+    q, k, v = (aligned(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
     mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
     return Problem(q, k, v, mask, bool(causal), (B, H, G))
 
@@ -88,12 +90,23 @@ def check_axes(label, array):
         raise ValueError(f"attention: {label} has shape {array.shape}, expected four axes")
 
 
+def check_capability(rung, K):
+    here = capability()
+    if here is not None and here < rung.capability:
+        others = " and ".join(map(repr, that_can(rung.precision, K, False, here))) or "no rung"
+        least = "sm_" + "".join(map(str, rung.capability))
+        raise ValueError(
+            f"attention: the rung {rung.name!r} takes a device of {least} or newer, and this is sm_{here[0]}{here[1]}; "
+            f"{others} can do {rung.precision} on it"
+        )
+
+
 def check_precision(rung, given):
     expected = DTYPES[rung.precision]
     for label, array in given.items():
         if array.dtype != expected:
             called = {dtype: name for name, dtype in DTYPES.items()}.get(array.dtype)
-            others = that_can(called, array.shape[3], False)
+            others = that_can(called, array.shape[3], False, capability())
             hint = f"; {' and '.join(map(repr, others))} take {called}" if others else ""
             as_bits = " (its bits, as uint16)" if rung.precision == "bfloat16" else ""
             raise TypeError(
@@ -124,7 +137,7 @@ def check_shapes(q, k, v, mask):
 
 def instead(rung, K, backward):
     """Which rung can what this one cannot."""
-    others = [other for other in that_can(rung.precision, K, backward) if other != rung.name]
+    others = [other for other in that_can(rung.precision, K, backward, capability()) if other != rung.name]
     if not others:
         return "no rung does; the attention of every backend takes any"
     return f"{' and '.join(map(repr, others))} can"
@@ -143,7 +156,7 @@ def upstream(dy, given):
     expected = B, H, *q.shape[1:]
     if dy.shape != expected or dy.dtype != q.dtype:
         raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {q.dtype} of {expected}")
-    return contiguous(dy).reshape(q.shape)
+    return aligned(dy).reshape(q.shape)
 
 
 def blocks(n, size):

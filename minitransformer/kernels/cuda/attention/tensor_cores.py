@@ -18,7 +18,7 @@ owner and one order. The exponential is 2ˣ, which the hardware has; 1/√K and 
 
 What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 queries:
 
-    operations  4 K, 2,048 at a time by an instruction of the warp
+    operations  4 K, 4,096 at a time by an instruction of the warp
     memory      4 K / 64 = K/16 bytes of keys and values (flash: K/4)
     shared      an ldmatrix brings 16 × 16 numbers for two mma: 1/8 byte for each multiply-add (flash: 6)
 

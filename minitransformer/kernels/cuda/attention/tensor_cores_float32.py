@@ -17,17 +17,17 @@ A tile comes from memory, is taken apart once for all warps of its block, and li
 rows of a strip are read again for every tile, from the cache that the multiprocessor has anyway, and are taken apart
 where they become a factor: three times as many registers as they have would be needed to keep them.
 
-The backward is that of `tensor_cores`. At K = 128 two tiles do not fit into 48 KB, so they come one after the other,
-and not all of dk and dv fits into the registers of a thread: the kernel runs twice, once for each.
+The backward is that of `tensor_cores`. At K = 128 dk and dv do not both fit into a thread's registers: the kernel runs
+twice. Tiles have 32 rows or, where two strips are multiplied at K = 128, 16; two of 32 there come one after the other.
 
 What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 queries:
 
-    operations  6 · 4 K, 2,048 at a time by an instruction of the warp
+    operations  6 · 4 K, 4,096 at a time by an instruction of the warp
     memory      8 K / 64 = K/8 bytes of keys and values
     shared      three ldmatrix bring 16 × 16 numbers for twelve mma: 3/8 byte for each multiply-add
 
-What a tile adds to a sum is rounded as float32 is; within it tensor cores cut off. Both are below what the sums of the
-other rungs err by, which are one long chain each.
+On an H200 it was nearer to float64 than `flash_registers`, whose sums are one long chain each (the page has figures). A
+number beyond 3.39e38 becomes NaN, as ∞ does; one below 2⁻¹¹⁰ or so loses its last part.
 """
 
 import math
@@ -152,20 +152,21 @@ def left_parts(parts, x, base, i, limit, k, K, lane):
 @cuda.jit(device=True, inline="always")
 def bring(memory, at, x, base, first, limit, words, parts, rows, K, at_once, thread, threads):
     """Rows of x to memory[at:] in three planes, 16 bytes a thread; zeros for those past the limit"""
-    c, step = thread % (K // 4) * 4, threads // (K // 4)
-    for r in range(thread // (K // 4), rows, at_once * step):
+    r, c, step = thread // (K // 4), thread % (K // 4) * 4, threads // (K // 4)
+    for turn in range(rows // (at_once * step)):  # so often for every thread: unrolled, unlike a loop that begins at r
         for n in range(at_once):  # all of them are on their way before the first is waited for
+            row = r + (turn * at_once + n) * step
             for e in range(4):
                 words[n, e] = float32(0)
-            if first + r + n * step < limit:
-                four = load4(x, base + (first + r + n * step) * K + c)
+            if first + row < limit:
+                four = load4(x, base + (first + row) * K + c)
                 for e in range(4):
                     words[n, e] = four[e]
         for n in range(at_once):
             take_apart(parts, 0, words[n, 0], words[n, 1])
             take_apart(parts, 1, words[n, 2], words[n, 3])
             for p in range(PARTS):
-                there = at + (p * rows + r + n * step) * (K + PAD) + c
+                there = at + (p * rows + r + (turn * at_once + n) * step) * (K + PAD) + c
                 store_shared_words2(memory, there, parts[p, 0], parts[p, 1])
 
 

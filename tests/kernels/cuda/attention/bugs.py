@@ -67,7 +67,7 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("b -= high(word)", "b -= low(word)"),
         ("memory, at + (p * rows + 16 * n)", "memory, at + (rows + 16 * n)"),
         ("memory, at + (p * rows + 16 * k)", "memory, at + (rows + 16 * k)"),
-        ("at + (p * rows + r + n * step)", "at + (p * rows + r)"),
+        ("at + (p * rows + r + (turn * at_once + n) * step)", "at + (p * rows + r)"),
     ],
     "a lane reads another's rows": [
         ("(lane & 15) * (K + PAD)", "(lane & 7) * (K + PAD)"),
@@ -91,7 +91,11 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("// tile * tile if causal", "// tile * tile + tile if causal"),
     ],
     "keys past the end are seen": [("j < S and ", ""), ("at >= S or ", ""), ("or j + tile > S ", "")],
-    "rows past the end are loaded": [("if first + r < limit", "if True"), ("if first + r < x.shape[1]", "if True")],
+    "rows past the end are loaded": [
+        ("if first + r < limit", "if True"),
+        ("if first + row < limit", "if True"),
+        ("if first + r < x.shape[1]", "if True"),
+    ],
     "queries past the end are felt": [("at < T and sees", "sees"), ("i + t < T and sees", "sees")],
     "keys of another head": [
         ("n // (q.shape[0] // k.shape[0])", "n % k.shape[0]"),
@@ -182,11 +186,13 @@ USED_BY = {  # functions of other files, and the rungs that use them
         ("tensor_cores", "tensor_cores_float32"),
     ),
 }
+BETWEEN = {"tensor_cores_float32": ("tensor_cores",)}  # through which a rung has functions of other files
 HARMLESS = [  # function, what stands there, which of them: a change that changes nothing that anybody sees
     ("tensor_cores", "forward_kernel", "wait_for_copies()", 2),  # after the last tile: where no key was to be seen
     ("tensor_cores", "query_kernel", "wait_for_copies()", 2),
     ("flash_registers", "key_kernel", "at < T and sees", 0),  # they are zeros, and what is felt of them is
     ("tensor_cores", "row_kernel", "lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", 0),  # the masks do it too
+    ("tensor_cores_float32", "row_kernel", "lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", 0),
 ]
 
 
@@ -235,8 +241,8 @@ def function_at(source, line):
 
 def mutant(bug):
     """The rung with this bug: its modules made anew, in memory"""
-    own = f"{package.__name__}.{bug.rung}"
-    names = list(dict.fromkeys([f"{package.__name__}.{bug.file}", own]))
+    files = dict.fromkeys((bug.file, *BETWEEN.get(bug.rung, ()), bug.rung))
+    names = [f"{package.__name__}.{file}" for file in files]
     kept = {name: sys.modules.get(name) for name in names}
     try:
         for name in names:

@@ -6,6 +6,7 @@ what the manual says, on which the kernels and their twins both rely.
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from minitransformer.kernels.cuda.arrays import to_device, to_host
@@ -48,6 +49,13 @@ def on_device(rung):
 @pytest.mark.parametrize("name, case", RUNS)
 def test_every_rung(name, case):
     hold_on_a_gpu(on_device(RUNGS[name]), case)
+
+
+@pytest.mark.parametrize("name", [name for name, rung in RUNGS.items() if rung.precision == "float32"])
+def test_a_single_key_comes_through_to_the_last_bit(name):
+    q, k, v, _ = Case(B=1, G=1, R=2, T=70, S=1, K=64, causal=False).arrays()
+    y, _ = on_device(RUNGS[name]).attention(q, k, v)
+    assert np.array_equal(y, np.broadcast_to(v, y.shape))
 
 
 def bits_of_many(rung, times):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minitransformer.kernels.cuda.attention import RUNGS
+from minitransformer.kernels.cuda import arrays, attend
+from minitransformer.kernels.cuda.attention import RUNGS, problem
 from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 
 Q, K = np.zeros((2, 4, 5, 32), np.float32), np.zeros((2, 2, 7, 32), np.float32)
@@ -45,6 +46,43 @@ def test_what_does_not_fit(name, given, settings, error, said):
         RUNGS[name].attention(*given, **settings)
 
 
+@pytest.mark.parametrize(
+    "name, can", [("tensor_cores_float32", "'flash_registers' and 'flash'"), ("tensor_cores", "no")]
+)
+def test_a_device_that_lacks_the_instructions(name, can, monkeypatch):
+    given = [to_bfloat16(x) for x in (Q, K, K)] if name == "tensor_cores" else (Q, K, K)
+    monkeypatch.setattr(problem, "capability", lambda: (7, 5))
+    with pytest.raises(ValueError, match=f"{name}.* takes a device of sm_80 or newer, and this is sm_75; {can}"):
+        RUNGS[name].attention(*given)
+
+
+@pytest.mark.parametrize(
+    "capability, K, name",
+    [
+        ((7, 5), 64, "flash_registers"),
+        ((8, 0), 64, "tensor_cores_float32"),
+        ((12, 0), 128, "tensor_cores_float32"),
+        (None, 32, "tensor_cores_float32"),
+        (None, 16, "flash"),
+        ((8, 0), 20, "naive"),
+    ],
+)
+def test_the_backend_takes_the_best_that_the_device_can(capability, K, name, monkeypatch):
+    monkeypatch.setattr(attend, "capability", lambda: capability)
+    q = np.zeros((1, 1, 2, K), np.float32)
+    assert attend.best_rung(q, q).name == name
+    assert attend.best_rung(q.astype(float), q) is None
+
+
+def test_what_begins_between_two_sixteens_is_copied():
+    room = np.zeros(1 + 2 * 4 * 5 * 32, np.float32)
+    odd = room[1:].reshape(Q.shape)
+    begins = [x.ctypes.data % 16 for x in (arrays.contiguous(odd), arrays.aligned(odd), arrays.aligned(Q))]
+    assert begins == [4, 0, 0] and arrays.aligned(Q) is Q
+    given = problem.problem("flash", odd, K, K, None, None, False, 0.0, None)
+    assert given.q.ctypes.data % 16 == 0 and problem.upstream(odd, given).ctypes.data % 16 == 0
+
+
 def test_too_many_heads():
     q = np.zeros((16384, 4, 1, 8), np.float32)
     with pytest.raises(ValueError, match="16384 sequences of 4 heads are more than 65535"):
@@ -53,7 +91,10 @@ def test_too_many_heads():
 
 def test_a_rung_without_a_backward_names_those_that_have_one():
     y, saved = RUNGS["tiled"].attention(Q, K, K)
-    with pytest.raises(NotImplementedError, match="no backward; 'flash_registers' and 'flash' and 'naive' can"):
+    with pytest.raises(
+        NotImplementedError,
+        match="no backward; 'tensor_cores_float32' and 'flash_registers' and 'flash' and 'naive' can",
+    ):
         RUNGS["tiled"].attention_backward(y, saved)
     assert not RUNGS["tiled"].backward
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minitransformer.kernels.cuda.attention import RUNGS, flash, flash_atomic, simulator
-from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
+from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16, to_bfloat16
 from minitransformer.kernels.cuda.attention.rungs import Rung
 from tests.kernels.cpu.agreement import FLOOR
 from tests.kernels.cuda.attention.cases import (
@@ -46,15 +46,17 @@ AS_THEY_ARE = [  # every rung with the tiles that it has on a GPU, at its widths
     ("tensor_cores", Case(B=1, G=1, R=1, T=257, S=5, K=16)),
     ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=64)),
     ("tensor_cores", Case(B=1, G=1, R=1, T=3, S=33, K=128)),
-    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=31, S=65, K=32)),
-    ("tensor_cores_float32", Case(B=1, G=1, R=2, T=3, S=33, K=64)),
-    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=33, S=17, K=64, mask="by query")),
-    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=35, S=33, K=128)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=3, S=33, K=32)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=3, S=33, K=64)),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=17, S=5, K=64, mask="by query")),
+    ("tensor_cores_float32", Case(B=1, G=1, R=1, T=3, S=33, K=128)),
 ]
 
 
 @pytest.mark.parametrize("name, case", [pytest.param(*each, id=f"{each[0]}-{each[1]}") for each in AS_THEY_ARE])
-def test_tiles_as_they_are(name, case):
+def test_tiles_as_they_are(name, case, monkeypatch):
+    if name == "tensor_cores_float32" and case.K > 32:  # one of the four warps, which do all the same: it takes long
+        monkeypatch.setattr(RUNGS[name].module, "WARPS", 1)
     hold(RUNGS[name], case)
 
 
@@ -66,6 +68,16 @@ def test_what_one_number_a_row_costs():
     cost = np.max(cost_of_lse(case, exact)["dk"]) / np.max(abs(exact["dk"]))
     assert bounds["dk"] - cost < off["dk"] <= bounds["dk"]
     assert off["y"] < FLOOR
+
+
+@pytest.mark.parametrize("name", [name for name, rung in RUNGS.items() if rung.precision == "float32"])
+def test_a_single_key_comes_through_to_the_last_bit(name, small):
+    """Its weight is 1, and of its value no part may be lost."""
+    case = Case(B=1, G=1, R=1, T=3, S=1, K=32, causal=False)
+    q, k, v, _ = case.arrays()
+    y, _ = RUNGS[name].attention(q, k, v)
+    assert np.array_equal(y, np.broadcast_to(v, y.shape))
+    assert not np.array_equal(v, from_bfloat16(to_bfloat16(v)))
 
 
 @pytest.mark.parametrize("T, S", [(0, 5), (4, 0), (0, 0)])
