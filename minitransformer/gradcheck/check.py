@@ -195,7 +195,7 @@ def derivative(loss, array, u, scale=0.0):
             if change < least:  # NaN, where a step goes too far, is not
                 best, least = estimate, change
         row.append(estimate)
-        if len(row) > 2 and best and least <= close * max(abs(best), scale):  # not before something was seen
+        if len(row) > 2 and least <= close * max(abs(best), scale):  # two steps may both miss what is near
             break
     array[...] = kept
     return best

@@ -40,7 +40,7 @@ def _(draw):
     B, T, D = draw.sizes(3, least=3)
     for axis, shape in ((1, (B, T, D)), (-1, (T, D))):
         x, how = draw(*shape), {"axis": axis, "rate": 0.3, "key": draw.key()}
-        while not locked_dropout(x, **how)[0].any():  # with all dropped there is nothing to check
+        while x.size and not locked_dropout(x, **how)[0].any():  # with all dropped there is nothing to check
             how["key"] = draw.key()
         yield case(locked_dropout, x=x, static=how)
 

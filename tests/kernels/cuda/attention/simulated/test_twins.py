@@ -8,15 +8,18 @@ from numba import cuda, float32, uint16
 
 from minitransformer.kernels.cuda.attention import simulator
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16, to_bfloat16
+from minitransformer.kernels.cuda.attention.tensor_cores_float32 import take_apart
 from minitransformer.kernels.cuda.attention.warp import (
     copy_async16,
     high,
     ldmatrix,
     ldmatrix_transposed,
+    load2,
     load_shared4,
     low,
     mma,
     pack,
+    store_shared_words2,
     wait_for_copies,
 )
 
@@ -50,6 +53,52 @@ def test_a_product_of_a_warp():
     kernel[1, 32](*bits, c, found)
     assert np.array_equal(found[0], a @ b[:, :8] + c)
     assert np.array_equal(found[1], a @ b[:, :8] + c)
+
+
+def test_three_parts_are_the_number():
+    """Eight bytes in, taken apart, eight bytes of each part out, and put together again: to the last bit"""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal(8) * 2.0 ** rng.integers(-90, 100, 8)).astype(np.float32)
+    x[:3] = 1 + 2.0**-23, 2 - 2.0**-23, -1 / 3
+
+    @cuda.jit
+    def kernel(x, found):
+        m = cuda.shared.array(24, uint16, alignment=16)
+        parts = cuda.local.array((3, 4), np.uint32)
+        for i in range(0, 8, 4):
+            one, two = load2(x, i), load2(x, i + 2)
+            take_apart(parts, 0, one[0], one[1])
+            take_apart(parts, 1, two[0], two[1])
+            for p in range(3):
+                store_shared_words2(m, 8 * p + i, parts[p, 0], parts[p, 1])
+        for e in range(24):
+            found[e] = m[e]
+
+    found = np.zeros(24, np.uint16)
+    kernel[1, 1](x, found)
+    parts = from_bfloat16(found.reshape(3, 8))
+    assert np.array_equal(parts[0] + (parts[1] + parts[2]), x)
+    assert np.array_equal(found[:8], to_bfloat16(x))
+    assert not np.array_equal(parts[0] + parts[1], x)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_eight_bytes_begin_at_a_multiple_of_eight(at):
+    @cuda.jit
+    def load(x, at):
+        load2(x, at)
+
+    @cuda.jit
+    def store(x, at):
+        m = cuda.shared.array(16, uint16, alignment=16)
+        store_shared_words2(m, 2 * at, np.uint32(0), np.uint32(0))
+
+    for kernel in (load, store):
+        if at % 2:
+            with pytest.raises(ValueError, match="not at a multiple of 8 bytes"):
+                kernel[1, 1](np.zeros(8, np.float32), at)
+        else:
+            kernel[1, 1](np.zeros(8, np.float32), at)
 
 
 def test_threads_that_take_turns_stay_on_one_core():
