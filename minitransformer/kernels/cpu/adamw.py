@@ -25,7 +25,7 @@ def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, fact
     return new
 
 
-@compiled(writes=("w", "m", "v"))
+@compiled
 def update(w, g, m, v, factor, beta1, beta2, rate, unbias2, eps, decay):
     """w, m and v become the new ones; rate is η / (1 - β₁ᵗ), unbias2 1 / (1 - β₂ᵗ), decay η λ"""
     one = w.dtype.type

@@ -84,7 +84,7 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     return y.swapaxes(1, 2), (given, None if bias is None else bias.shape, y, m, l)
 
 
-@compiled(writes=("y", "m_all", "l_all"))
+@compiled
 def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, m_all, l_all):
     """Some groups of heads, all of their queries: writes their y (B, T, H, K), and m and l (B, H, T)"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]
@@ -150,7 +150,7 @@ def attention_backward(dy, saved):
     return dq, dk, dv, None if bias_shape is None else sum_to(bias_shape, dbias)
 
 
-@compiled(writes=("dq", "dk", "dv", "dbias"))
+@compiled
 def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, tile, begin, end, y, m, dq, dk, dv, dbias):
     """Some groups of heads, all of their queries: writes their dq, dk, dv, and adds to dbias; dy is divided by l"""
     (_, T, _, K), (_, S, G, _), R = q.shape, k.shape, q.shape[2] // k.shape[2]

@@ -74,7 +74,7 @@ class Board:
             help_for_a_while(self.places, PATIENCE)
 
 
-@compiled(writes=("places", "y"))
+@compiled
 def multiply_together(places, chunks, weight, bias, x, panels, y):
     E, D = weight.shape
     each = whole((E + chunks - 1) // chunks, THIN_ROWS)

@@ -9,7 +9,6 @@ compiled into it. So the folder is named after the source of all kernels: whatev
 Where nothing can be written, kernels are compiled anew in every process.
 """
 
-import inspect
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -47,43 +46,17 @@ def use_whole_registers():
 use_whole_registers()
 
 
-def compiled(function=None, *, sums=False, writes=None):
-    """Compile a kernel when it is first called. `sums`: its sums may be taken in another order, so as to vectorise.
-
-    writes: the names of all arrays that it writes to; the others are then read-only within, and Numba holds it to that.
-    """
+def compiled(function=None, *, sums=False):
+    """Compile a kernel when it is first called. `sums`: its sums may be taken in another order, so as to vectorise."""
     if function is None:
-        return lambda function: compiled(function, sums=sums, writes=writes)
+        return lambda function: compiled(function, sums=sums)
     how = {"nogil": True, "error_model": "numpy", "fastmath": SUMS if sums else {"contract"}}
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_FOLDER or ""
     try:
         kernel = numba.njit(function, cache=CACHE_FOLDER is not None, **how)
     finally:
         numba.config.CACHE_DIR = before
-    if writes is not None and hasattr(kernel, "_insert"):  # which plain Python has not, where Numba is switched off
-        compile_once(kernel, writes)
     return kernel
-
-
-def compile_once(kernel, writes):
-    """Let one kernel do for arrays that are read-only and for those that are not.
-
-    Numba would compile another for every combination of them that it is called with. What those that may not be written
-    to were compiled to does for the others too: so that is compiled, and entered for whatever comes.
-    """
-    names = inspect.signature(kernel.py_func).parameters
-
-    def compile_for(*args):
-        given = [numba.typeof(arg) for arg in args]
-        compiled = kernel.compile(tuple(kind if name in writes else reads(kind) for name, kind in zip(names, given)))
-        kernel._insert([kind._code for kind in given], compiled)
-        return compiled
-
-    kernel._compile_for_args = compile_for  # what Numba calls for arguments of kinds that were not entered yet
-
-
-def reads(kind):
-    return kind.copy(readonly=True) if isinstance(kind, numba.types.Array) else kind
 
 
 class Announcer(event.Listener):

@@ -32,7 +32,7 @@ def cross_entropy_backward(dloss, saved):
     return dlogits
 
 
-@compiled(sums=True, writes=("statistics",))
+@compiled(sums=True)
 def forward(z, statistics):
     one = z.dtype.type
     N, V = z.shape
@@ -46,7 +46,7 @@ def forward(z, statistics):
         statistics[n, 0], statistics[n, 1], statistics[n, 2] = most, np.log(total), sum_z / one(V)
 
 
-@compiled(writes=())
+@compiled
 def add_up(z, ids, counted, smoothing, statistics):
     """The loss of all rows. Where sums may be taken in any order, `most` would be added to log Σ, a small number."""
     loss = 0.0  # in float64: it is one number for many rows
@@ -59,7 +59,7 @@ def add_up(z, ids, counted, smoothing, statistics):
     return loss
 
 
-@compiled(writes=("dz",))
+@compiled
 def backward(share, z, ids, counted, smoothing, statistics, dz):
     one = z.dtype.type
     N, V = z.shape

@@ -34,7 +34,7 @@ def dropout_backward(dy, saved):
     return dx
 
 
-@compiled(writes=("y",))
+@compiled
 def drop(x, kept, rate, y):
     share = x.dtype.type(1 - rate)
     for i in range(x.size):

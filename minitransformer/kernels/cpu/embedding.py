@@ -23,7 +23,7 @@ def embedding_backward(dy, saved):
     return {"weight": dweight}
 
 
-@compiled(writes=("dweight",))
+@compiled
 def scatter_add(dy, ids, dweight):
     for n in range(len(ids)):
         row = dweight[ids[n]]

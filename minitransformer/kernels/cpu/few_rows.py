@@ -33,7 +33,7 @@ def in_panels(x):
     return panels
 
 
-@compiled(writes=("panels",))
+@compiled
 def lay_out(x, panels):
     columns = panels.shape[2]
     for r in range(x.shape[0]):
@@ -42,7 +42,7 @@ def lay_out(x, panels):
             panels[p, d, column] = x[r, d]
 
 
-@compiled(writes=("y",))
+@compiled
 def some_outputs(weight, bias, x, panels, y, begin, end):
     """y_re for the outputs from begin to end"""
     tiled = (end - begin) // THIN_ROWS * THIN_ROWS if len(panels) else 0

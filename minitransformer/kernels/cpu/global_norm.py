@@ -21,7 +21,7 @@ def in_double(leaf):
     return leaf if leaf.dtype in KERNEL_DTYPES else leaf.astype(np.float64)
 
 
-@compiled(sums=True, writes=())
+@compiled(sums=True)
 def sum_of_squares(g):
     total = 0.0
     for i in range(g.size):

@@ -46,7 +46,7 @@ def gru_backward(dy, dh, saved):
     return dx, dh if given else None, g
 
 
-@compiled(writes=("a", "h_next", "u_n"))
+@compiled
 def forward(a, u, bias, bias_of_state, live, h, h_next, u_n):
     one = a.dtype.type(1)
     B, H = h.shape
@@ -67,7 +67,7 @@ def forward(a, u, bias, bias_of_state, live, h, h_next, u_n):
             h_next[b, j] = (one - z) * h_next[b, j] + z * h[b, j] if there else h[b, j]
 
 
-@compiled(writes=("dh", "dh_t", "da_n", "du"))
+@compiled
 def backward(dy, live, gates, u_n, h, dh, dh_t, da_n, du):
     one = dy.dtype.type(1)
     B, H = dh.shape

@@ -41,14 +41,14 @@ def linear_backward(dy, saved):
     return (dy_rows @ p["weight"]).reshape(x.shape), g
 
 
-@compiled(writes=("y",))
+@compiled
 def add_to_rows(y, bias):
     for n in range(y.shape[0]):
         for e in range(y.shape[1]):
             y[n, e] += bias[e]
 
 
-@compiled(writes=("dbias",))
+@compiled
 def sum_of_rows(dy, dbias):
     for n in range(dy.shape[0]):
         for e in range(dy.shape[1]):

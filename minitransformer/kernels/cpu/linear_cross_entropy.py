@@ -62,7 +62,7 @@ def linear_cross_entropy_backward(dloss, saved):
     return dx.reshape(x.shape), {"weight": dweight}
 
 
-@compiled(sums=True, writes=("m", "l", "target", "rest"))
+@compiled(sums=True)
 def absorb(z, begin, ids, m, l, target, rest):
     """Take a piece of the logits (N, ids from `begin` on) into m, l, target and rest, all (N)"""
     real = z.dtype.type
@@ -86,7 +86,7 @@ def absorb(z, begin, ids, m, l, target, rest):
             target[n] = z[n, ids[n] - begin]
 
 
-@compiled(writes=("z",))
+@compiled
 def differentiate(z, begin, ids, counted, m, log_l, uniform, whole, share):
     """A piece of the logits becomes their gradient."""
     real = z.dtype.type

@@ -55,7 +55,7 @@ def lstm_backward(dy, dh, dc, saved):
     return dx, dh if given[0] else None, dc if given[1] else None, g
 
 
-@compiled(writes=("a", "c_next", "h_next", "tanh_c"))
+@compiled
 def forward(a, u, bias, live, c, h, c_next, h_next, tanh_c):
     B, H = c.shape
     for b in range(B):
@@ -75,7 +75,7 @@ def forward(a, u, bias, live, c, h, c_next, h_next, tanh_c):
             h_next[b, j] = a[b, 3 * H + j] * tanh_c[b, j] if there else h[b, j]
 
 
-@compiled(writes=("dh", "dc", "dh_t", "da"))
+@compiled
 def backward(dy, live, gates, c, tanh_c, dh, dc, dh_t, da):
     one, zero = dy.dtype.type(1), dy.dtype.type(0)
     B, H = dh.shape
@@ -103,7 +103,7 @@ def backward(dy, live, gates, c, tanh_c, dh, dc, dh_t, da):
             dc[b, j] = dc[b, j] * gates[b, H + j] if there else dc[b, j]
 
 
-@compiled(writes=("gates", "u", "c", "h", "tanh_c"))
+@compiled
 def forward_steps(gates, panels, u, bias, live, c, h, tanh_c):
     """All steps in one call, where the product is of tiles: Python's lock is not asked for between two of them."""
     for t in range(len(gates)):
@@ -111,7 +111,7 @@ def forward_steps(gates, panels, u, bias, live, c, h, tanh_c):
         forward(gates[t], u, bias, live[t], c[t], h[t], c[t + 1], h[t + 1], tanh_c[t])
 
 
-@compiled(writes=("dh", "dc", "dh_t", "da", "through"))
+@compiled
 def backward_steps(dy, live, gates, c, tanh_c, dh, dc, dh_t, da, panels, through, cuts):
     for t in range(len(gates) - 1, -1, -1):
         backward(dy[t], live[t], gates[t], c[t], tanh_c[t], dh, dc, dh_t, da[t])

@@ -43,7 +43,7 @@ def lay_out(b, panels):
         panel[:] = b[:, begin : begin + width]
 
 
-@compiled(writes=("c",))
+@compiled
 def multiply(a, panels, c):
     """c (M, N) = a (M, K) times what lies in panels (P, K, width)"""
     (M, K), N, zero = a.shape, c.shape[1], np.zeros(low_columns(c), c.dtype)

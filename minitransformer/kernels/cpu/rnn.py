@@ -45,7 +45,7 @@ def rnn_backward(dy, dh, saved):
     return dx, dh if given else None, g
 
 
-@compiled(writes=("h_next",))
+@compiled
 def forward_tanh(a, u, bias, live, h, h_next):
     B, H = h.shape
     for b in range(B):
@@ -54,7 +54,7 @@ def forward_tanh(a, u, bias, live, h, h_next):
             h_next[b, j] = tanh(a[b, j] + u[b, j] + bias[j]) if there else h[b, j]
 
 
-@compiled(writes=("h_next",))
+@compiled
 def forward_relu(a, u, bias, live, h, h_next):
     zero = a.dtype.type(0)
     B, H = h.shape
@@ -65,7 +65,7 @@ def forward_relu(a, u, bias, live, h, h_next):
             h_next[b, j] = (zero if v < zero else v) if there else h[b, j]
 
 
-@compiled(writes=("dh", "da"))
+@compiled
 def backward_tanh(dy, live, h, dh, da):
     one, zero = dy.dtype.type(1), dy.dtype.type(0)
     B, H = dh.shape
@@ -76,7 +76,7 @@ def backward_tanh(dy, live, h, dh, da):
             dh[b, j] = zero if there else dh[b, j]
 
 
-@compiled(writes=("dh", "da"))
+@compiled
 def backward_relu(dy, live, h, dh, da):
     zero = dy.dtype.type(0)
     B, H = dh.shape

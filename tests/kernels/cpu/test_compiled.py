@@ -8,10 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import TypingError
 
 import minitransformer
 from minitransformer.kernels.cpu import compiled as compilation
@@ -194,32 +192,3 @@ def test_numba_is_left_as_it_was():
     assert before != compilation.CACHE_FOLDER
     compilation.compiled(lambda x: x)
     assert numba.config.CACHE_DIR == before
-
-
-def add(x, y, total):
-    for i in range(total.size):
-        total[i] = x[i] + y[i]
-
-
-def test_one_kernel_does_for_arrays_that_are_read_only_and_those_that_are_not(tmp_path, monkeypatch):
-    """And in another process what was kept of it is found."""
-    monkeypatch.setattr(compilation, "CACHE_FOLDER", str(tmp_path))
-    for process in range(2):
-        kernel = compilation.compiled(add, writes=("total",))
-        for flags in ((True, True), (False, True), (True, False), (False, False), (True, True)):
-            x, y, total = np.arange(3.0), np.ones(3), np.zeros(3)
-            x.flags.writeable, y.flags.writeable = flags
-            kernel(x, y, total)
-            assert total.tolist() == [1, 2, 3]
-            assert len(kernel.signatures) == 1 and sum(kernel.stats.cache_hits.values()) == process
-        kernel(np.arange(3), np.ones(3), np.zeros(3))
-        assert len(kernel.signatures) == 2  # of whole numbers it is another
-
-
-@pytest.mark.parametrize("writable", [True, False])
-def test_a_kernel_that_writes_to_what_it_should_only_read_is_not_compiled(writable, tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation, "CACHE_FOLDER", str(tmp_path))
-    kernel, total = compilation.compiled(add, writes=()), np.zeros(3)
-    total.flags.writeable = writable
-    with pytest.raises(TypingError, match="readonly"):
-        kernel(np.arange(3.0), np.ones(3), total)
