@@ -1,6 +1,6 @@
 """The mathematics: one file per operation, its derivation, forward and backward in plain NumPy."""
 
-from .adamw import adamw
+from .adamw import adamw, adamw_many
 from .attention import attention, attention_backward
 from .context import context, context_backward
 from .conv1d import conv1d, conv1d_backward

@@ -11,6 +11,7 @@ Nothing is differentiated through an update: it has no backward.
 import numpy as np
 
 from ..convention import op
+from ..threads import spread
 
 
 @op(gradient=False, w="...", g="...", m="...", v="...")
@@ -30,3 +31,16 @@ def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, fact
     for place, new in zip(out, (w, m, v), strict=True):
         place[...] = new
     return out
+
+
+@op(gradient=False)
+def adamw_many(w, g, m, v, *, out=None, **settings):
+    """`adamw` of many leaves with the same settings: lists of arrays   ->   three lists, the new w, m and v
+
+    One after the other, or spread over threads. As one operation, it leaves an implementation the choice of a single
+    pass over all of them: a model has hundreds of leaves, and most are small.
+    """
+    places = [None] * len(w) if out is None else zip(*out, strict=True)
+    each = list(zip(w, g, m, v, places, strict=True))
+    new = spread(lambda leaf: adamw(*leaf[:4], out=leaf[4], **settings), each, sum(leaf.nbytes for leaf in g))
+    return out or tuple([leaf[i] for leaf in new] for i in range(3))

@@ -5,9 +5,8 @@ It walks the gradients by name and asks for nothing else, so that a parameter wi
 
 import numpy as np
 
-from ..ops import adamw
-from ..threads import spread
-from ..trees import fill, leaves, n_bytes
+from ..ops import adamw_many
+from ..trees import fill, leaves
 
 
 def matrices(path, w):
@@ -36,31 +35,30 @@ class AdamW:
     def step(self, p, g, learning_rate, factor=1.0):
         """Move every parameter in p that has a gradient in g, in place; factor: what g is multiplied by (clipping)."""
         self.t += 1
-        parameters, gradients = dict(leaves(p)), leaves(g)
-        for path, _ in gradients:
+        parameters, alike = dict(leaves(p)), {}
+        for path, gradient in leaves(g):
+            w = parameters[path]
             for moments in (self.m, self.v):
                 if path not in moments:
-                    moments[path] = np.zeros_like(parameters[path])
-
-        def move(leaf):
-            path, gradient = leaf
-            w, m, v = parameters[path], self.m[path], self.v[path]
-            adamw(
+                    moments[path] = np.zeros_like(w)
+            settings = self.rate_factor(path), self.weight_decay if self.decays(path, w) else 0.0
+            alike.setdefault(settings, []).append((w, gradient, self.m[path], self.v[path]))
+        for (rate_factor, weight_decay), parts in alike.items():
+            w, g, m, v = map(list, zip(*parts))
+            adamw_many(
                 w,
-                gradient,
+                g,
                 m,
                 v,
                 t=self.t,
-                learning_rate=float(learning_rate) * self.rate_factor(path),
+                learning_rate=float(learning_rate) * rate_factor,
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 eps=self.eps,
-                weight_decay=self.weight_decay if self.decays(path, w) else 0.0,
+                weight_decay=weight_decay,
                 factor=factor,
                 out=(w, m, v),
             )
-
-        spread(move, gradients, n_bytes(gradients))
 
     def arrays(self):
         """The moments by name, `m.PATH` and `v.PATH`: what a checkpoint keeps, beside the number of steps."""

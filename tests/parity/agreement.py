@@ -27,7 +27,7 @@ def agreement(case, rng, counts=None):
 
 
 def both(case, rng, counts=None):
-    """Ours and theirs: {name: array}, outputs as y0, y1, ..., gradients as d followed by the argument's path."""
+    """Ours and theirs: {name: array}, outputs as y.0, y.1, ..., gradients as d followed by the argument's path."""
     thing = getattr(case.forward, "__self__", case.forward)
     theirs = twin(thing)
     if case.backward is None:
@@ -58,8 +58,8 @@ def tensor(value):
 
 
 def outputs(y):
-    y = y if isinstance(y, tuple) else (y,)
-    return {f"y{i}": part.detach().numpy() if torch.is_tensor(part) else np.asarray(part) for i, part in enumerate(y)}
+    named = leaves(list(y) if isinstance(y, tuple) else [y], ".y")  # y.0, y.1.0, ...
+    return {path: part.detach().numpy() if torch.is_tensor(part) else np.asarray(part) for path, part in named}
 
 
 def differences(ours, theirs, zero=()):

@@ -217,6 +217,13 @@ def _(draw, adamw):
         yield Case(adamw, None, args, {"t": t, **rates})
 
 
+@more_of(ops.adamw_many)
+def _(draw, adamw_many):
+    one, other = (next(more for more in MORE["adamw"](draw, adamw_many)) for _ in range(2))
+    args = {name: [one.args[name], other.args[name]] for name in one.args}
+    yield Case(adamw_many, None, args, one.static)
+
+
 @more_of(ops.global_norm)
 def _(draw, global_norm):
     D, E, F = draw.sizes(3)

@@ -164,6 +164,11 @@ def _(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
     return parameter.detach(), state["exp_avg"], state["exp_avg_sq"]
 
 
+@twin_of(ops.adamw_many)
+def _(w, g, m, v, **settings):
+    return tuple(map(list, zip(*(twin(ops.adamw)(*leaf, **settings) for leaf in zip(w, g, m, v)))))
+
+
 @twin_of(ops.global_norm)
 def _(g):
     """What clipping returns: the norm before."""

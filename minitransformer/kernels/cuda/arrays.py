@@ -8,12 +8,14 @@ refused. Ids and masks are small, come from the host anyway, and are brought ove
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
 from .device import SIMULATED, in_words
 
 
+@cache
 def library():
     """The library of arrays on the device: CuPy, or in the simulator NumPy."""
     if SIMULATED:
@@ -61,7 +63,7 @@ def on_device(array):
 
 def empty(shape, like, dtype=None):
     """A fresh array beside `like`, contiguous, with nothing in it; in the simulator, with NaN in it."""
-    made = np.empty_like(like, dtype=dtype, shape=shape, order="C")
+    made = (np if isinstance(like, np.ndarray) else library()).empty(shape, dtype or like.dtype)
     if SIMULATED:
         made.reshape(-1).view(np.uint8)[...] = 0xFF  # where there is no NaN: a number that no kernel writes
     return made

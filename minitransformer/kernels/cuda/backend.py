@@ -1,6 +1,6 @@
 """Numba kernels for a CUDA device, under the names and signatures of the operations. Importing this brings them all.
 
-Matrix products are CuPy's; what has no kernel here is written in NumPy's functions, which CuPy's arrays answer too.
+Matrix products are cuBLAS's; what has no kernel here is written in NumPy's functions, which CuPy's arrays answer too.
 (The folder itself stays cheap to import, for whoever wants to know what rungs attention has.)
 """
 
@@ -14,10 +14,24 @@ from . import (
     gelu_tanh,
     global_norm,
     layer_norm,
+    linear,
     rms_norm,
     silu,
 )
 from .device import check_device
 
-KERNELS = adamw, attend, cross_entropy, dropout, embedding, gelu, gelu_tanh, global_norm, layer_norm, rms_norm, silu
+KERNELS = (
+    adamw,
+    attend,
+    cross_entropy,
+    dropout,
+    embedding,
+    gelu,
+    gelu_tanh,
+    global_norm,
+    layer_norm,
+    linear,
+    rms_norm,
+    silu,
+)
 __all__ = ["KERNELS", "check_device"]

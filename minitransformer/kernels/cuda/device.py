@@ -19,7 +19,6 @@ on the device. Blocks and warps are tiny then, so that tiny arrays cross all the
 from contextlib import contextmanager
 from functools import cache
 
-import numpy as np
 from numba.cuda import config
 
 from ..cuda_errors import DOCTOR, DeviceError, explain
@@ -34,7 +33,6 @@ else:
     from numba import cuda
 
     from . import direct
-    from .kept import keep
 
     config.CUDA_ARRAY_INTERFACE_SYNC = False  # kernels and CuPy use one stream, which keeps them in order by itself
     config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a small array has a small grid
@@ -52,20 +50,19 @@ def launch(kernel, grid, block, *args):
 
     DeviceError for what the driver refuses, MemoryError where the device's memory is full.
     """
-    if not np.all(grid):
+    if 0 in grid if isinstance(grid, tuple) else not grid:
         return
-    if SIMULATED:
-        args = [cuda.as_device_array(arg) for arg in args]
-    with in_words():
+    try:
         start(kernel, grid, block, args)
+    except Exception as error:
+        raise_in_words(error)
 
 
 def start(kernel, grid, block, args):
     if SIMULATED:
-        kernel[grid, block](*args)
-        return
-    keep(kernel)  # on disk, once it is compiled
-    direct.start(kernel, grid, block, args)
+        kernel[grid, block](*map(cuda.as_device_array, args))
+    else:
+        direct.start(kernel, grid, block, args)
 
 
 def elements(n):
@@ -78,13 +75,18 @@ def in_words():
     """What a library says of its driver, in words that tell what to do; an error that is not known stays as it is."""
     try:
         yield
-    except (TypeError, ValueError, DeviceError):
-        raise
     except Exception as error:
-        meaning, kind = explain(f"{type(error).__name__}: {error}")
-        if meaning is None:
-            raise
-        raise kind(f"{meaning} ({type(error).__name__}; {DOCTOR})") from error
+        raise_in_words(error)
+
+
+def raise_in_words(error):
+    """Within an `except`, whose error this is"""
+    if isinstance(error, (TypeError, ValueError, DeviceError)):
+        raise
+    meaning, kind = explain(f"{type(error).__name__}: {error}")
+    if meaning is None:
+        raise
+    raise kind(f"{meaning} ({type(error).__name__}; {DOCTOR})") from error
 
 
 @cache

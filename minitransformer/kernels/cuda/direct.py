@@ -1,86 +1,149 @@
 """A kernel that has run on arguments of some kind, launched on such again: nobody asks what they are.
 
-Numba looks at each array of another library anew at every launch, twice, and a kernel has half a dozen of them: a fifth
-of a millisecond goes by before the device hears of it, longer than most kernels take. What is handed to the driver in
-the end is short, and the same here:
+Numba looks at each array of another library anew at every launch, twice, and a kernel has half a dozen of them: a
+quarter of a millisecond goes by before the device hears of it, longer than most kernels take. What the driver is handed
+in the end is short: the arguments one behind the other, as in a struct of C.
 
-    an array    two zeros, how many elements, the bytes of one, where they begin, its shape, its strides in bytes
-    a number    itself, as the kernel was compiled for it
+    an array    two null pointers, how many elements, the bytes of one, where they begin, its shape, its strides in bytes
+    a number    itself
 
-Whatever cannot be launched so (an older Numba, another kind of argument) is launched as Numba does it.
+So a compiled kernel is machine code, its name in it, and the layout of that struct, which the kinds of the arguments
+tell; these are what is kept on disk for the next process (kept.py). Whatever cannot be launched so (by a Numba
+that is another inside; arrays that are not in C order; other arguments) is launched as Numba does it.
 """
 
 import ctypes
+import os
+from functools import cache
+from struct import Struct
+from threading import Lock
+from typing import NamedTuple
 
-NUMBERS = {"float32": ctypes.c_float, "float64": ctypes.c_double, "bool": bool}  # integers are named as in C
+import numpy as np
+
+from . import kept
+
 THREE = (1, 1, 1)  # how many axes a grid and a block have
+BUFFER, SIZE, END = 1, 2, 0  # CU_LAUNCH_PARAM_...: how cuLaunchKernel is told where the struct is, and its length
 
 
-class Ready:
-    """A compiled kernel, and what makes words for the driver of each of its arguments"""
+class Code(NamedTuple):
+    """What a kernel became for one kind of device"""
 
-    def __init__(self, kernel, args):
-        from cuda.core import LaunchConfig, launch
-        from numba.cuda.cudadrv import driver
-
-        types = tuple(kernel.typeof_pyval(arg) for arg in args)
-        compiled = kernel.overloads[types]
-        if getattr(compiled, "cooperative", False) or getattr(compiled, "launch_config_sensitive", False):
-            raise NotImplementedError("a launch that is not like all others")
-        self.words = [
-            of_array if is_array(arg) else of_number(str(kind)) for arg, kind in zip(args, types, strict=True)
-        ]
-        self.code, self.stream = compiled._codelibrary, driver._to_core_stream(0)
-        self.config, self.launch = LaunchConfig, launch
-        self.config(grid=THREE, block=THREE)  # what does not fit is to show here
-
-    def __call__(self, grid, block, args):
-        words = []
-        for word, arg in zip(self.words, args, strict=True):
-            if word is of_array:
-                words += of_array(arg)
-            else:
-                words.append(word(arg))
-        config = self.config(grid=in_three(grid), block=in_three(block))
-        self.launch(self.stream, config, self.code.get_cufunc().kernel, *words)  # of the device of this thread
+    name: str  # of the kernel
+    cubin: bytes
 
 
 def start(kernel, grid, block, args):
-    """Launch a kernel: by Numba, which compiles it where that has to be, the first time for arguments of a kind."""
-    known = kernel.__dict__.setdefault("ready", {})
+    """Launch a kernel: by Numba, which compiles it, the first time for arguments of a kind that none is kept for."""
     kinds = tuple(map(kind_of, args))
+    known = kernel.__dict__.setdefault("ready", {})
     if kinds not in known:
-        kernel[grid, block](*args)
+        known[kinds] = None if None in kinds else kept_before(kernel, kinds)
+        if known[kinds] is None:
+            kernel[grid, block](*args)
+            known[kinds] = None if None in kinds else compiled(kernel, kinds, args)
+            return
+    ready = known[kinds]
+    if ready is None or not ready(grid, block, args):
+        kernel[grid, block](*args)  # which also says why, where the driver refuses
+
+
+def kept_before(kernel, kinds):
+    code = kept.load(kernel, kinds)
+    return code and Ready(Code(*code), kinds)
+
+
+def compiled(kernel, kinds, args):
+    """What Numba has just made of it. None where that is not to be launched from here."""
+    try:
+        made = kernel.overloads[tuple(kernel.typeof_pyval(arg) for arg in args)]
+        if made.cooperative or getattr(made, "launch_config_sensitive", False) or made.debug:
+            return None
+        code = Code(made.entry_name, bytes(made.library.get_cubin().code))
+        ready = Ready(code, kinds)
+    except Exception:  # of a Numba that is another inside
+        return None
+    kept.save(kernel, kinds, *code)
+    return ready
+
+
+class Ready:
+    """A compiled kernel, for arguments of these kinds
+
+    It is called with a grid, a block and the arguments, and says whether the driver took them.
+    """
+
+    def __init__(self, code, kinds):
+        self.code, self.functions = code, {}  # of each device
+        self.is_array = [len(kind) > 1 for kind in kinds]
+        self.layout = Struct("@" + "".join(map(layout, kinds)))
+        self.struct, self.size = ctypes.create_string_buffer(self.layout.size), ctypes.c_size_t(self.layout.size)
+        there = ctypes.addressof(self.struct), ctypes.addressof(self.size)
+        self.where = (ctypes.c_void_p * 5)(BUFFER, there[0], SIZE, there[1], END)
+        self.lock = Lock()  # there is one struct
+
+    def __call__(self, grid, block, args):
         try:
-            known[kinds] = Ready(kernel, args)
-        except Exception:  # of a Numba that is another inside: it goes on as it does
-            known[kinds] = None
-    elif known[kinds] is None:
-        kernel[grid, block](*args)
-    else:
-        known[kinds](grid, block, args)
+            function = self.on_this_device()
+            with self.lock:
+                self.pack(args)
+                return launcher()(function, *in_three(grid), *in_three(block), 0, None, None, self.where) == 0
+        except Exception:  # a number too large, a device that this is no code for
+            return False
 
+    def pack(self, args):
+        words = []
+        for is_array, arg in zip(self.is_array, args, strict=True):
+            if is_array:
+                words += of_array(arg)
+            else:
+                words.append(arg)
+        self.layout.pack_into(self.struct, 0, *words)
 
-def is_array(arg):
-    return hasattr(type(arg), "__cuda_array_interface__")
+    def on_this_device(self):
+        from cupy.cuda import function, runtime
 
-
-def kind_of(arg):
-    """What a kernel is compiled for: of an array its numbers, its axes and how they lie; of a number its type"""
-    if not is_array(arg):
-        return type(arg)
-    flags = arg.flags
-    return arg.dtype, arg.ndim, flags.c_contiguous, flags.f_contiguous
+        device = runtime.getDevice()
+        if device not in self.functions:
+            module = function.Module()
+            module.load(self.code.cubin)
+            self.functions[device] = module.get_function(self.code.name)
+        return self.functions[device].ptr
 
 
 def of_array(array):
     return 0, 0, array.size, array.itemsize, array.data.ptr, *array.shape, *array.strides
 
 
-def of_number(kind):
-    return NUMBERS.get(kind) or getattr(ctypes, f"c_{kind}")
+@cache
+def launcher():
+    """The driver's cuLaunchKernel"""
+    launch = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1").cuLaunchKernel
+    launch.argtypes = [ctypes.c_void_p, *[ctypes.c_uint] * 7, *[ctypes.c_void_p] * 3]
+    return launch
+
+
+def kind_of(arg):
+    """What a kernel is compiled for: "f2", an array of two axes of float32; "f", such a number. None: for neither
+
+    Letters are NumPy's, and of the struct: both are C's.
+    """
+    if hasattr(type(arg), "__cuda_array_interface__"):
+        return f"{arg.dtype.char}{arg.ndim}" if arg.flags.c_contiguous else None
+    return number(type(arg))
+
+
+@cache
+def number(kind):
+    letter = np.dtype(kind).char if kind in (bool, int, float) or issubclass(kind, np.number | np.bool) else None
+    return letter if letter and letter in "?bBhHiIlLqQfd" else None
+
+
+def layout(kind):
+    return kind if len(kind) == 1 else "PPnnP" + 2 * int(kind[1:]) * "n"
 
 
 def in_three(sizes):
     sizes = sizes if isinstance(sizes, tuple) else (sizes,)
-    return tuple(map(int, sizes)) + THREE[len(sizes) :]
+    return sizes + THREE[len(sizes) :]

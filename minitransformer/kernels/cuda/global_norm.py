@@ -9,42 +9,35 @@ import numpy as np
 
 from ... import ops
 from ...trees import leaves
-from .arrays import check_place, empty, flat
-from .device import THREADS, WARPS, cuda, elements, kernel, launch
+from .arrays import check_place, contiguous, empty
+from .device import THREADS, WARPS, cuda, kernel
+from .many import ADDRESSES, BEGIN, CHUNK, SIZE, array_at, by_dtype, launch_chunks, leaf_of, n_chunks
 from .reduce import block_sum
 
 
 def global_norm(g):
+    check_place(**dict(leaves(g)))
     total = 0.0
-    for named in by_dtype(leaves(g)):
-        check_place(**named)
-        parts, blocks = [flat(leaf) for leaf in named.values()], [elements(leaf.size) for leaf in named.values()]
-        sums, begin = empty(sum(blocks), parts[0]), 0
-        for part, n in zip(parts, blocks, strict=True):
-            launch(sum_of_squares, n, THREADS, part, begin, sums)
-            begin += n
+    for (parts,) in by_dtype([contiguous(leaf) for _, leaf in leaves(g)]):
+        sums = empty(n_chunks(parts), parts[0])
+        launch_chunks(sum_of_squares, [parts], sums)
         total += float(sums.sum(dtype=np.float64))
     return math.sqrt(total)
 
 
-def by_dtype(named):
-    """[{path: leaf}, ...], a dict for each precision among them"""
-    found = {}
-    for path, leaf in named:
-        found.setdefault(leaf.dtype, {})[path] = leaf
-    return found.values()
-
-
 @kernel
-def sum_of_squares(g, begin, sums):
-    """sums[begin + block] = Σ g² over what this block goes over"""
-    of_warps = cuda.shared.array(WARPS, g.dtype)
-    total = g.dtype.type(0)
-    for i in range(cuda.grid(1), g.size, cuda.gridsize(1)):
+def sum_of_squares(table, like, sums):
+    """sums[chunk] = Σ g² over a chunk"""
+    of_warps = cuda.shared.array(WARPS, like.dtype)
+    row = leaf_of(cuda.blockIdx.x, table)
+    g = array_at(table[row, ADDRESSES], table[row, SIZE], like)
+    begin = (cuda.blockIdx.x - table[row, BEGIN]) * CHUNK
+    total = like.dtype.type(0)
+    for i in range(begin + cuda.threadIdx.x, min(begin + CHUNK, g.size), THREADS):
         total += g[i] * g[i]
     total = block_sum(total, of_warps)
     if cuda.threadIdx.x == 0:
-        sums[begin + cuda.blockIdx.x] = total
+        sums[cuda.blockIdx.x] = total
 
 
 ops.global_norm.implement("cuda", global_norm, None)

@@ -6,18 +6,18 @@ under the other's name. So here, as for the processor (cpu/compiled.py), the fol
 kernels, and in it there is a file to each kernel, named after all that makes it what it is:
 
     its name, line, code    of the function, and of every function that it has from around it
-    what it is made for     the numbers that it has from around it, and the types of its arguments
+    what it is made for     the numbers that it has from around it, and the kinds of its arguments
     by what, and for what   the versions of Numba, numba-cuda, Python and the toolkit, and the kind of device
 
-It is used through what Numba calls a cache: `load_overload` before a kernel is compiled, `save_overload` after.
-Whatever fails in either, the kernel is compiled as if there were none. MINITRANSFORMER_KEEP=0 keeps and loads nothing.
+The file is a line of JSON, with the kernel's name in the machine code and a checksum of it, and then the machine code
+itself, as the driver loads it. Whatever fails here, the kernel is compiled as if there were none. MINITRANSFORMER_KEEP=0
+keeps and loads nothing.
 """
 
 import hashlib
+import json
 import os
-import pickle
 import platform
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,66 +38,47 @@ def folder():
     return found and Path(found)
 
 
-def keep(kernel):
-    """From now on this kernel is loaded where it was kept, and kept where it was compiled. Never an error."""
-    if hasattr(kernel, "may_be_kept"):
-        return
-    with suppress(Exception):  # of another version of Numba, with another inside, or of what is no kernel
-        kernel.may_be_kept = False
-        if folder() is not None and kernel.py_func.__module__.startswith(PACKAGE):
-            kernel._cache = Kept(kernel.py_func)
-            kernel.may_be_kept = True
-
-
-class Kept:
-    """What Numba asks for a compiled kernel, and gives it to"""
-
-    def __init__(self, function):
-        self.function = function
-        self.cache_path = str(folder())
-
-    def path(self, signature, target):
-        name = f"{self.function.__qualname__.replace('<locals>.', '')}-{digest(self.function, signature, target)}"
-        return folder() / f"{name}.kernel"
-
-    def load_overload(self, signature, target):
-        try:
-            from numba.core.target_extension import target_override
-            from numba.cuda.dispatcher import _Kernel
-
-            target.refresh()
-            found = self.path(signature, target.codegen())
-            if not found.exists():
-                return None
-            with target_override("cuda"):
-                kernel = _Kernel._rebuild(**pickle.loads(found.read_bytes()))
-                kernel.bind()  # to the device: what that refuses is compiled anew
-            return kernel
-        except Exception:
+def load(kernel, kinds):
+    """name, cubin: of a kernel for arguments of these kinds (direct.py), on the device of now. None where none is kept"""
+    try:
+        file = path(kernel, kinds)
+        if file is None or not file.exists():
             return None
-
-    def save_overload(self, signature, kernel):
-        try:
-            if not getattr(kernel, "launch_config_sensitive", False):  # it would be another for another grid
-                write_atomically(self.path(signature, kernel.codegen), pickle.dumps(kernel._reduce_states()))
-        except Exception:
-            return
-
-    def enable(self):
-        pass
-
-    def disable(self):
-        pass
-
-    def flush(self):
-        pass
+        about, cubin = file.read_bytes().split(b"\n", 1)
+        about = json.loads(about)
+        return (about["name"], cubin) if about["sha256"] == checksum(cubin) else None
+    except Exception:
+        return None
 
 
-def digest(function, signature, codegen):
+def save(kernel, kinds, name, cubin):
+    try:
+        file = path(kernel, kinds)
+        if file is not None:
+            about = json.dumps({"name": name, "sha256": checksum(cubin)})
+            write_atomically(file, about.encode() + b"\n" + cubin)
+    except Exception:  # a disk that is full, a Numba that is another inside
+        return
+
+
+def path(kernel, kinds):
+    """The file of this kernel; None where it is not kept, as those of others are not."""
+    function = kernel.py_func
+    if folder() is None or not function.__module__.startswith(PACKAGE):
+        return None
+    name = f"{function.__qualname__.replace('<locals>.', '')}-{digest(kernel, kinds)}"
+    return folder() / f"{name}.kernel"
+
+
+def digest(kernel, kinds):
     """Of all that makes a kernel what it is, but for the source, after which the folder is named"""
     made_by = [platform.python_version(), *(version_of(name) for name in ("numba", "numba-cuda"))]
-    told = repr((identity(function), [str(part) for part in signature], codegen.magic_tuple(), made_by))
-    return hashlib.sha256(told.encode()).hexdigest()[:24]
+    made_for = kernel.targetctx.codegen().magic_tuple()  # the toolkit's version, and what the device can do
+    return checksum(repr((identity(kernel), kinds, made_for, made_by)).encode())[:24]
+
+
+def checksum(content):
+    return hashlib.sha256(content).hexdigest()
 
 
 def identity(thing):

@@ -15,6 +15,7 @@ from .arrays import check_place, empty, rows
 from .column_sums import STRIP, column_of, launch_strips, strip_of, strips
 from .device import THREADS, WARPS, cuda, kernel, launch
 from .functions import sqrt
+from .products import column_sums
 from .reduce import block_sum
 
 
@@ -32,9 +33,10 @@ def layer_norm_backward(dy, saved):
     dx, dy_rows, x_rows = empty(x.shape, x), rows(dy), rows(x)
     launch(backward, len(x_rows), THREADS, dy_rows, x_rows, weight, statistics, rows(dx))
     N, D = x_rows.shape
-    dweight, dbias = strips(N, D, x), strips(N, D, x)
-    launch_strips(of_parameters, N, D, dy_rows, x_rows, statistics, dweight, dbias)
-    return dx, {"weight": dweight.sum(0), "bias": dbias.sum(0)}
+    felt = strips(N, 2 * D, x)
+    launch_strips(of_parameters, N, D, dy_rows, x_rows, statistics, felt)
+    felt = column_sums(felt)
+    return dx, {"weight": felt[:D], "bias": felt[D:]}
 
 
 @kernel
@@ -80,8 +82,8 @@ def backward(dy, x, weight, statistics, dx):
 
 
 @kernel
-def of_parameters(dy, x, statistics, dweight, dbias):
-    """A thread to a column of a strip: dγ and dβ of its rows."""
+def of_parameters(dy, x, statistics, felt):
+    """A thread to a column of a strip: dγ and dβ of its rows, side by side."""
     real, (N, D) = x.dtype.type, x.shape
     i, strip = column_of(D), strip_of(D)
     if i < D:
@@ -89,7 +91,7 @@ def of_parameters(dy, x, statistics, dweight, dbias):
         for n in range(strip * STRIP, min((strip + 1) * STRIP, N)):
             slope += dy[n, i] * (((x[n, i] - statistics[n, 0]) - statistics[n, 1]) * statistics[n, 2])
             shift += dy[n, i]
-        dweight[strip, i], dbias[strip, i] = slope, shift
+        felt[strip, i], felt[strip, D + i] = slope, shift
 
 
 ops.layer_norm.implement("cuda", layer_norm, layer_norm_backward)

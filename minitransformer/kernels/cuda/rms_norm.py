@@ -11,6 +11,7 @@ from .arrays import check_place, empty, rows
 from .column_sums import STRIP, column_of, launch_strips, strip_of, strips
 from .device import THREADS, WARPS, cuda, kernel, launch
 from .functions import sqrt
+from .products import column_sums
 from .reduce import block_sum
 
 
@@ -30,7 +31,7 @@ def rms_norm_backward(dy, saved):
     N, D = x_rows.shape
     dweight = strips(N, D, x)
     launch_strips(of_weight, N, D, dy_rows, x_rows, rstd, dweight)
-    return dx, {"weight": dweight.sum(0)}
+    return dx, {"weight": column_sums(dweight)}
 
 
 @kernel

@@ -44,7 +44,7 @@ def gradients(args, returned):
 
 def named(name, thing):
     if isinstance(thing, tuple):
-        return {f"{name}{i}": part for i, part in enumerate(thing)}
+        return {path: leaf for i, part in enumerate(thing) for path, leaf in named(f"{name}{i}", part).items()}
     return dict(leaves(thing, "." + name))
 
 

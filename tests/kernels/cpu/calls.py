@@ -285,6 +285,12 @@ def _(pick, draw):
     return given, settings | {"learning_rate": 0.3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-3}
 
 
+@calls_of(ops.adamw_many)
+def _(pick, draw):
+    (one, settings), (other, _) = (CALLS["adamw"](pick, draw) for _ in range(2))
+    return {name: [one[name], other[name], draw(3) if name != "v" else np.ones_like(draw(3))] for name in one}, settings
+
+
 @calls_of(ops.global_norm)
 def _(pick, draw):
     a, b, c = (draw(*batch(pick, 2), *lengths(pick, 1)) for _ in range(3))

@@ -1,4 +1,4 @@
-"""A launch without Numba hands over what Numba would, once a kernel has been launched with arguments of such a kind."""
+"""A launch without Numba hands over what Numba would, once there is machine code for arguments of such a kind."""
 
 import ctypes
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minitransformer.kernels.cuda import direct
+from minitransformer.kernels.cuda import direct, kept
 
 
 class OnDevice:
@@ -25,38 +25,54 @@ class OnDevice:
 
 
 class Kernel:
-    """Numba's, which notes what it is launched with"""
+    """Numba's, which notes what it is launched with, and has a compiled kernel for whatever that was"""
 
-    def __init__(self):
-        self.by_numba = []
+    def __init__(self, **made):
+        self.by_numba, self.overloads = [], {}
+        library = SimpleNamespace(get_cubin=lambda: SimpleNamespace(code=b"machine code"))
+        made = {"cooperative": False, "debug": False, "entry_name": "its_name", "library": library} | made
+        self.made = SimpleNamespace(**made)
+
+    def typeof_pyval(self, arg):
+        return str(getattr(arg, "dtype", type(arg)))
 
     def __getitem__(self, shape):
-        return lambda *args: self.by_numba.append((shape, args))
+        def launch(*args):
+            self.by_numba.append((shape, args))
+            self.overloads[tuple(map(self.typeof_pyval, args))] = self.made
+
+        return launch
 
 
 @pytest.fixture
 def launched(monkeypatch):
-    """What was launched without Numba"""
-    found = []
+    """What was launched without Numba, and what is kept on disk"""
+    found, on_disk = [], {}
 
-    class Ready:
-        def __init__(self, kernel, args):
-            if any(isinstance(arg, str) for arg in args):
-                raise KeyError("str")
+    def note(ready, *launch):
+        found.append((ready.code, *launch))
+        return launch[-1] != ("refused",) and 13 not in launch[-1]
 
-        def __call__(self, *launch):
-            found.append(launch)
+    monkeypatch.setattr(direct.Ready, "__call__", note)
+    monkeypatch.setattr(kept, "load", lambda kernel, kinds: on_disk.get(kinds))
+    monkeypatch.setattr(kept, "save", lambda kernel, kinds, *code: on_disk.update({kinds: code}))
+    found_and_kept = SimpleNamespace(launches=found, on_disk=on_disk)
+    return found_and_kept
 
-    monkeypatch.setattr(direct, "Ready", Ready)
-    return found
+
+CODE = ("its_name", b"machine code")
 
 
-def test_the_second_launch_of_a_kind_is_direct(launched):
+def test_the_second_launch_of_a_kind_is_direct_and_the_first_of_the_next_process(launched):
     kernel, array = Kernel(), OnDevice(np.zeros((2, 3), np.float32))
     for number in (1, 2, 3):
         direct.start(kernel, 4, 32, (array, number))
     assert [args[1] for _, args in kernel.by_numba] == [1]
-    assert launched == [(4, 32, (array, 2)), (4, 32, (array, 3))]
+    assert launched.launches == [(CODE, 4, 32, (array, 2)), (CODE, 4, 32, (array, 3))]
+    assert launched.on_disk == {("f2", "l"): CODE}
+    later = Kernel()
+    direct.start(later, 4, 32, (array, 4))
+    assert later.by_numba == [] and launched.launches[-1] == (CODE, 4, 32, (array, 4))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +80,6 @@ def test_the_second_launch_of_a_kind_is_direct(launched):
     [
         (np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint16)),
         (np.zeros((2, 3)), np.zeros(6)),
-        (np.zeros((2, 3)), np.zeros((3, 2)).T),
-        (np.zeros((2, 3)), np.zeros((2, 6))[:, ::2]),
         (1, 1.0),
         (1, np.float32(1)),
         (1, True),
@@ -77,58 +91,89 @@ def test_another_kind_goes_to_numba(one, other, launched):
     kernel = Kernel()
     direct.start(kernel, 1, 1, (one,))
     direct.start(kernel, 1, 1, (other,))
-    assert len(kernel.by_numba) == 2 and launched == []
+    assert len(kernel.by_numba) == 2 and launched.launches == []
 
 
-def test_what_cannot_be_launched_so_goes_on_as_before(launched):
+@pytest.mark.parametrize(
+    "arg", ["no number", None, 1j, OnDevice(np.zeros((3, 2)).T), OnDevice(np.zeros((2, 6))[:, ::2])], ids=repr
+)
+def test_what_cannot_be_launched_so_goes_on_as_before(arg, launched):
     kernel = Kernel()
     for _ in range(3):
-        direct.start(kernel, 1, 1, ("no number",))
-    assert len(kernel.by_numba) == 3 and launched == []
+        direct.start(kernel, 1, 1, (1, arg))
+    assert len(kernel.by_numba) == 3 and launched.launches == [] and launched.on_disk == {}
 
 
-def test_kernels_do_not_know_each_others_kinds(launched):
+@pytest.mark.parametrize(
+    "made", [{"cooperative": True}, {"debug": True}, {"launch_config_sensitive": True}, {"library": None}], ids=str
+)
+def test_a_kernel_that_is_not_like_all_others_goes_on_as_before(made, launched):
+    kernel = Kernel(**made)
+    for _ in range(3):
+        direct.start(kernel, 1, 1, (1,))
+    assert len(kernel.by_numba) == 3 and launched.launches == [] and launched.on_disk == {}
+
+
+def test_what_the_driver_refuses_is_asked_for_by_numba_which_says_why(launched):
+    kernel = Kernel()
+    for number in (1, 13, 2):
+        direct.start(kernel, 1, 1, (number,))
+    assert [args for _, args in kernel.by_numba] == [(1,), (13,)] and len(launched.launches) == 2
+
+
+def test_kernels_do_not_know_each_others_kinds(launched, monkeypatch):
+    monkeypatch.setattr(kept, "load", lambda kernel, kinds: None)
     for kernel in (Kernel(), Kernel()):
         direct.start(kernel, 1, 1, (1,))
         assert len(kernel.by_numba) == 1
 
 
-def ready(words):
-    """A launch of which one sees what the driver is given"""
-    found = []
-    made = object.__new__(direct.Ready)
-    code = SimpleNamespace(get_cufunc=lambda: SimpleNamespace(kernel="code"))
-    made.words, made.code, made.stream = words, code, "stream"
-    made.config = lambda **settings: settings
-    made.launch = lambda *args: found.append(args)
-    return made, found
+class Struct(ctypes.Structure):
+    _fields_ = [
+        *[(f"null{i}", ctypes.c_void_p) for i in range(2)],
+        *[(name, ctypes.c_ssize_t) for name in ("size", "itemsize")],
+        ("begin", ctypes.c_void_p),
+        *[(name, ctypes.c_ssize_t) for name in ("rows", "columns", "down", "across")],
+        ("truth", ctypes.c_bool),
+        ("real", ctypes.c_float),
+        ("whole", ctypes.c_int64),
+    ]
 
 
-def test_the_words_of_a_launch():
-    array = OnDevice(np.zeros((3, 8), np.float32)[:, ::2])
-    launch, found = ready([direct.of_array, *map(direct.of_number, ("int64", "float32", "bool"))])
-    launch((5, np.int64(6)), 64, (array, 7, np.float32(2.5), np.bool_(True)))
-    ((stream, config, code, *words),) = found
-    assert (stream, code) == ("stream", "code")
-    assert config == {"grid": (5, 6, 1), "block": (64, 1, 1)}
-    assert words[:-3] == [0, 0, 12, 4, array.ctypes.data, 3, 4, 32, 8]
-    whole, real, truth = words[-3:]
-    assert (type(whole), whole.value, type(real), real.value, truth) == (
-        ctypes.c_int64,
-        7,
-        ctypes.c_float,
-        2.5,
-        True,
-    )
+def test_the_struct_of_a_launch():
+    array = OnDevice(np.zeros((3, 4), np.float32))
+    args = array, True, np.float32(2.5), -7
+    ready = direct.Ready(None, tuple(map(direct.kind_of, args)))
+    ready.pack(args)
+    found = Struct.from_buffer_copy(ready.struct.raw)
+    shown = [getattr(found, name) for name, _ in Struct._fields_]
+    assert shown == [None, None, 12, 4, array.ctypes.data, 3, 4, 16, 4, True, 2.5, -7]
+    assert list(ready.where) == [1, ctypes.addressof(ready.struct), 2, ctypes.addressof(ready.size), None]
+    assert ready.size.value == ctypes.sizeof(Struct)
 
 
-def test_too_few_arguments_are_an_error():
-    launch, _ = ready([direct.of_number("int64")])
-    with pytest.raises(ValueError):
-        launch(1, 1, ())
+@pytest.fixture
+def driver(monkeypatch):
+    """Launches as the driver sees them; it answers what `driver.answer` says"""
+    found = SimpleNamespace(launches=[], answer=0)
+
+    def launch(*args):
+        found.launches.append(args)
+        return found.answer
+
+    monkeypatch.setattr(direct, "launcher", lambda: launch)
+    monkeypatch.setattr(direct.Ready, "on_this_device", lambda ready: "function")
+    return found
 
 
-@pytest.mark.parametrize("kind", ["complex64", "unicode_type"])
-def test_a_kind_without_words(kind):
-    with pytest.raises(AttributeError):
-        direct.of_number(kind)
+def test_what_the_driver_sees(driver):
+    ready = direct.Ready(None, ("l",))
+    assert ready((5, np.int64(6)), 64, (7,))
+    assert driver.launches == [("function", 5, 6, 1, 64, 1, 1, 0, None, None, ready.where)]
+    driver.answer = 701  # too many resources
+    assert not ready(1, 1, (7,))
+
+
+@pytest.mark.parametrize("args", [(), (1, 2), (2**63,), ("one",)], ids=str)
+def test_arguments_that_do_not_fit_are_not_launched(args, driver):
+    assert not direct.Ready(None, ("l",))(1, 1, args) and driver.launches == []

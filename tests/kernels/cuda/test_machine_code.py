@@ -18,6 +18,7 @@ from minitransformer.kernels.cuda import (
     embedding,
     global_norm,
     layer_norm,
+    linear,
     rms_norm,
 )
 from minitransformer.kernels.cuda.attention import offline
@@ -28,11 +29,11 @@ REGISTERS = 64  # a thread: with 256 threads a block, four blocks fit a multipro
 def signatures(real):
     """{name: (kernel, types of its arguments)} of every kernel, for numbers of this type"""
     row, table = real[::1], real[:, ::1]
-    ids, flags, word = types.int64[::1], types.boolean[::1], types.uint64
+    ids, flags, word, addresses = types.int64[::1], types.boolean[::1], types.uint64, types.int64[:, ::1]
     found = {
         "layer_norm forward": (layer_norm.forward, (table, row, row, real, table, table)),
         "layer_norm backward": (layer_norm.backward, (table, table, row, table, table)),
-        "layer_norm of parameters": (layer_norm.of_parameters, (table,) * 5),
+        "layer_norm of parameters": (layer_norm.of_parameters, (table,) * 4),
         "rms_norm forward": (rms_norm.forward, (table, row, real, table, row)),
         "rms_norm backward": (rms_norm.backward, (table, table, row, row, table)),
         "rms_norm of weight": (rms_norm.of_weight, (table, table, row, table)),
@@ -41,10 +42,11 @@ def signatures(real):
         "dropout forward": (dropout.draw_and_drop, (row, *[word] * 5, real, row, flags)),
         "dropout of weights": (dropout.draw, (*[word] * 5, flags)),
         "dropout backward": (dropout.drop, (row, flags, real, row)),
+        "bias": (linear.add_to_rows, (table, row)),
         "embedding backward": (embedding.sum_runs, (table, ids, ids, table)),
         "embedding, atomic": (embedding.scatter_add_atomic, (table, ids, table)),
-        "adamw": (adamw.update, (row,) * 4 + (real,) * 9),
-        "global_norm": (global_norm.sum_of_squares, (row, types.int64, row)),
+        "adamw": (adamw.update, (addresses, row) + (real,) * 9),
+        "global_norm": (global_norm.sum_of_squares, (addresses, row, row)),
         "a kernel of one line": (device.say_so, (row,)),
     }
     for name in ("gelu", "gelu_tanh", "silu"):
@@ -73,15 +75,15 @@ def codes():
 
 def test_every_kernel_stands_in_the_table():
     """Whatever a module of the backend has compiled is there with its types."""
-    modules = (adamw, cross_entropy, device, dropout, embedding, global_norm, layer_norm, rms_norm)
+    modules = (adamw, cross_entropy, device, dropout, embedding, global_norm, layer_norm, linear, rms_norm)
     kind = type(layer_norm.forward)
-    inlined = {"four_numbers", "block_sum", "block_max", "column_of", "strip_of", "sigmoid"}
+    inlined = {"four_numbers", "block_sum", "block_max", "column_of", "strip_of", "sigmoid", "leaf_of"}
     there = {id(kernel) for kernel, _ in signatures(types.float32).values()}
     for module in modules:
         for name, thing in vars(module).items():
             if isinstance(thing, kind) and name not in inlined:
                 assert id(thing) in there, f"{module.__name__}.{name}"
-    assert len(backend.KERNELS) == 11 and len(there) == 22 and ops.gelu.implementations["cuda"]
+    assert len(backend.KERNELS) == 12 and len(there) == 23 and ops.gelu.implementations["cuda"]
 
 
 @pytest.mark.parametrize("architecture", offline.ARCHITECTURES)
@@ -114,7 +116,8 @@ def test_a_plain_literal_would_be_seen(architecture):
 
 
 def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
-    """Word by word: arrays of every layout, and of none; numbers of every kind"""
+    """Byte by byte: arrays of every number of axes, and with nothing in them; numbers of every kind"""
+    import ctypes
     from types import SimpleNamespace
 
     import numpy as np
@@ -128,17 +131,20 @@ def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
         seen = SimpleNamespace(size=array.size, dtype=array.dtype, ptr=array.ctypes.data, shape=array.shape)
         return SimpleNamespace(to_device=lambda retr, stream: SimpleNamespace(_layout=layout, **vars(seen)))
 
+    class OnDevice(np.ndarray):
+        __cuda_array_interface__ = None
+        data = property(lambda array: SimpleNamespace(ptr=array.ctypes.data))
+
     monkeypatch.setattr(dispatcher, "wrap_arg", as_numba_sees)
-    floats = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    arrays = [floats, floats[:, ::2], floats.T, np.arange(5, dtype=np.uint16), np.zeros((0, 0, 0, 0), bool)]
-    numbers = [7, -1, True, 2.5, np.float32(1.5), np.float64(0.1), np.int64(3)]
-    theirs, ours = [], []
-    for arg in (*arrays, *numbers):
-        dispatcher._Kernel._prepare_args(SimpleNamespace(extensions=[]), typeof(arg), arg, 0, [], theirs)
-    for array in arrays:
-        data = SimpleNamespace(ptr=array.ctypes.data)
-        names = ("size", "itemsize", "shape", "strides")
-        ours += direct.of_array(SimpleNamespace(data=data, **{name: getattr(array, name) for name in names}))
-    ours += [direct.of_number(str(typeof(number)))(number) for number in numbers]
-    shown = [[(type(word), getattr(word, "value", word)) for word in words] for words in (theirs, ours)]
-    assert shown[0] == shown[1]
+    floats, bits = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.arange(5, dtype=np.uint16)
+    args = [True, floats, 7, np.float32(1.5), bits, -1, 2.5, np.zeros((0, 0, 0, 0), bool), np.uint8(200), np.int64(3)]
+    words = []
+    for arg in args:
+        dispatcher._Kernel._prepare_args(SimpleNamespace(extensions=[]), typeof(arg), arg, 0, [], words)
+    words = [word if isinstance(word, ctypes._SimpleCData) else ctypes.c_ssize_t(word) for word in words]
+    fields = [(f"word{i}", type(word)) for i, word in enumerate(words)]
+    theirs = type("Struct", (ctypes.Structure,), {"_fields_": fields})(*words)
+    ours = [arg.view(OnDevice) if isinstance(arg, np.ndarray) else arg for arg in args]
+    ready = direct.Ready(None, tuple(map(direct.kind_of, ours)))
+    ready.pack(ours)
+    assert ready.struct.raw == bytes(theirs)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
-from minitransformer.kernels.cuda import adamw, arrays, device, embedding
+from minitransformer.kernels.cuda import adamw, arrays, device, embedding, many
 from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
 from minitransformer.trees import leaves
@@ -73,7 +73,7 @@ def test_it_writes_to_nothing_and_gives_the_same_bits_in_any_order(name, data):
                 once, again = (gradients(args, call.op.backward(*dy, saved)) for _ in range(2))
                 assert same_bits(*([np.asarray(part) for part in each.values()] for each in (once, again)))
                 made = named("y", y) | once
-        made = made if isinstance(made, dict) else dict(enumerate(made)) if isinstance(made, tuple) else {0: made}
+        made = made if call.op.gradient else named("y", made)
         found.append({path: np.asarray(part) for path, part in made.items()})
     assert same_bits(list(found[0].values()), list(found[1].values()))
     assert same_bits(arrays_in([args, static]), before)
@@ -251,6 +251,17 @@ def test_an_update_in_place(shape, layout, rng):
     out = ops.adamw(w, g, m, v, **settings, out=(w, m, v))
     assert same_bits([w, m, v], [np.asarray(part) for part in new]) and same_bits([g], [place()[1]])
     assert all(part is given for part, given in zip(out, (w, m, v), strict=True))
+
+
+@pytest.mark.parametrize("size", [many.CHUNK - 1, many.CHUNK, many.CHUNK + 1, 3 * many.CHUNK])
+def test_leaves_of_any_size_side_by_side(size, rng):
+    """Each moves as it does alone: across the borders of chunks, beside leaves with nothing in them, of any dtype."""
+    sizes = [0, size, 1, 0, 0, 2 * size + 1, 0]
+    leaves = [[np.abs(rng.normal(size=n)).astype(kind) for n in sizes for kind in "fd"] for _ in range(4)]
+    settings = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
+    together = ops.adamw_many(*leaves, **settings)
+    alone = list(zip(*(ops.adamw(*parts, **settings) for parts in zip(*leaves))))
+    assert all(same_bits(ours, theirs) for ours, theirs in zip(together, alone, strict=True))
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.25])
