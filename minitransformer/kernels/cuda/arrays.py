@@ -71,6 +71,8 @@ def empty(shape, like, dtype=None):
 
 def rows(x):
     """x (..., D)   ->   (N, D)"""
+    if len(x.shape) == 2:
+        return contiguous(x)
     return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 

@@ -4,7 +4,7 @@ Numba looks at each array of another library anew at every launch, twice, and a 
 quarter of a millisecond goes by before the device hears of it, longer than most kernels take. What the driver is handed
 in the end is short: the arguments one behind the other, as in a struct of C.
 
-    an array    two null pointers, how many elements, the bytes of one, where they begin, its shape, its strides in bytes
+    an array    two null pointers, its size, the bytes of an element, where it begins, its shape, its strides in bytes
     a number    itself
 
 So a compiled kernel is machine code, its name in it, and the layout of that struct, which the kinds of the arguments

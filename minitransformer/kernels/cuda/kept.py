@@ -10,8 +10,8 @@ kernels, and in it there is a file to each kernel, named after all that makes it
     by what, and for what   the versions of Numba, numba-cuda, Python and the toolkit, and the kind of device
 
 The file is a line of JSON, with the kernel's name in the machine code and a checksum of it, and then the machine code
-itself, as the driver loads it. Whatever fails here, the kernel is compiled as if there were none. MINITRANSFORMER_KEEP=0
-keeps and loads nothing.
+itself, as the driver loads it. Whatever fails here, the kernel is compiled as if there were none. With
+MINITRANSFORMER_KEEP=0 nothing is kept, and nothing loaded.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def folder():
 
 
 def load(kernel, kinds):
-    """name, cubin: of a kernel for arguments of these kinds (direct.py), on the device of now. None where none is kept"""
+    """name, cubin: of a kernel for arguments of these kinds (direct.py), on this device. None where none is kept"""
     try:
         file = path(kernel, kinds)
         if file is None or not file.exists():

@@ -14,24 +14,24 @@ from .products import column_sums, product
 def linear(p, x):
     weight, bias = p["weight"], p.get("bias")
     check_place(x=x, weight=weight, bias=bias)
-    y = empty((*x.shape[:-1], len(weight)), x)
-    product(rows(x), contiguous(weight), rows(y), turn_b=True)
+    x_rows = rows(x)
+    y = empty((len(x_rows), len(weight)), x)
+    product(x_rows, contiguous(weight), y, turn_b=True)
     if bias is not None:
-        y_rows = rows(y)
-        launch(add_to_rows, len(y_rows), THREADS, y_rows, contiguous(bias))
-    return y, (x, p)
+        launch(add_to_rows, len(y), THREADS, y, contiguous(bias))
+    return y.reshape(*x.shape[:-1], len(weight)), (p, x_rows, x.shape)
 
 
 def linear_backward(dy, saved):
-    x, p = saved
+    p, x_rows, shape = saved
     check_place(dy=dy)
-    dx, dweight, x_rows, dy_rows = empty(x.shape, x), empty(p["weight"].shape, x), rows(x), rows(dy)
-    product(dy_rows, contiguous(p["weight"]), rows(dx))
-    product(dy_rows, x_rows, dweight, turn_a=True)
-    g = {"weight": dweight}
+    dy_rows, weight = rows(dy), contiguous(p["weight"])
+    dx, g = empty(x_rows.shape, dy), {"weight": empty(weight.shape, dy)}
+    product(dy_rows, weight, dx)
+    product(dy_rows, x_rows, g["weight"], turn_a=True)
     if p.get("bias") is not None:
         g["bias"] = column_sums(dy_rows)
-    return dx, g
+    return dx.reshape(shape), g
 
 
 @kernel

@@ -5,14 +5,14 @@ through one. So a kernel is given a table instead, a row to each leaf:
 
     the chunk with which it begins, its size, and where in memory it begins; and so its partners of the same shape
 
-Every leaf is cut into chunks of CHUNK elements, all chunks are numbered, and a block takes one: it finds the leaf of its
-chunk in the table, by halving, and makes an array of the address that stands there.
+Every leaf is cut into chunks of CHUNK elements, all chunks are numbered, and a block takes one: it finds the leaf of
+its chunk in the table, by halving, and makes an array of the address that stands there.
 """
 
 import numpy as np
 
 from .arrays import to_device
-from .device import SIMULATED, THREADS, cuda, inlined, launch
+from .device import SIMULATED, THREADS, inlined, launch
 
 CHUNK = THREADS * (2 if SIMULATED else 16)  # elements
 BEGIN, SIZE, ADDRESSES = 0, 1, 2  # columns of the table
