@@ -265,6 +265,30 @@ def test_the_door_looks_at_settings_too():
         door((None, f32(2, 3)), {"mask": np.ones((2, 1), bool)})
 
 
+def test_a_door_that_remembers_turns_away_what_it_turned_away_before():
+    door = Shapes(thing, {"x": "B D", "w": "D"})
+    for _ in range(3):
+        for D in (2, 3):
+            assert door(({"w": f32(D)}, f32(4, D)), {}) == np.float32
+            with pytest.raises(ValueError, match=re.escape(f"x has shape (4, {D}, 1)")):
+                door(({"w": f32(D)}, f32(4, D, 1)), {})
+        with pytest.raises(ValueError, match=re.escape("w has shape (3,), expected (D) with B = 4, D = 2")):
+            door(({"w": f32(3)}, f32(4, 2)), {})
+        with pytest.raises(TypeError, match="w is float64, but x is float32"):
+            door(({"w": np.zeros(2)}, f32(4, 2)), {})
+        with pytest.raises(ValueError, match="there is no w"):
+            door((None, f32(4, 2)), {})
+        with pytest.raises(TypeError, match="x must be an array of kind float, not list"):
+            door(({"w": f32(2)}, [[1.0, 2.0]]), {})
+
+
+def test_a_door_remembers_so_much_and_no_more(monkeypatch):
+    monkeypatch.setattr("minitransformer.door.MOST", 5)
+    door = Shapes(thing, {"x": "T"})
+    for length in (*range(12), *range(12)):
+        assert door((None, f32(length)), {}) == np.float32 and len(door.passed) <= 5
+
+
 # ------------------------------------------------------------------------------------------------------ the floors
 
 PACKAGE = Path(minitransformer.__file__).parent
