@@ -125,7 +125,7 @@ class Op(Block):
             for part, shape in zip(dy, shapes, strict=True):
                 if part is not None and shape_of(part) != shape:  # None: nothing was felt there
                     raise ValueError(f"{backward.__name__}: dy has shape {shape_of(part)}, but y had {shape}")
-                if isinstance(part, np.ndarray) and part.dtype != saved.dtype:
+                if hasattr(part, "__array_function__") and part.dtype != saved.dtype:
                     raise TypeError(f"{backward.__name__}: dy is {part.dtype}, but y was {saved.dtype}")
             return self.implementations[saved.backend][1](*dy, saved.values)
 

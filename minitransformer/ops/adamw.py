@@ -34,13 +34,19 @@ def adamw(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, fact
 
 
 @op(gradient=False)
-def adamw_many(w, g, m, v, *, out=None, **settings):
-    """`adamw` of many leaves with the same settings: lists of arrays   ->   three lists, the new w, m and v
+def adamw_many(w, g, m, v, *, learning_rate, weight_decay, out=None, **settings):
+    """`adamw` of many leaves: lists of arrays   ->   three lists, the new w, m and v
 
-    One after the other, or spread over threads. As one operation, it leaves an implementation the choice of a single
-    pass over all of them: a model has hundreds of leaves, and most are small.
+    learning_rate and weight_decay are lists as well, a number for each leaf; the other settings are the same for all.
+    One leaf after the other, or spread over threads. As one operation, it leaves an implementation the choice of a
+    single pass over all of them: a model has hundreds of leaves, and most are small.
     """
-    places = [None] * len(w) if out is None else zip(*out, strict=True)
-    each = list(zip(w, g, m, v, places, strict=True))
-    new = spread(lambda leaf: adamw(*leaf[:4], out=leaf[4], **settings), each, sum(leaf.nbytes for leaf in g))
+
+    def move(leaf):
+        w, g, m, v, rate, decay, place = leaf
+        return adamw(w, g, m, v, learning_rate=rate, weight_decay=decay, out=place, **settings)
+
+    places = [None] * len(w) if out is None else list(zip(*out, strict=True))
+    each = zip(w, g, m, v, learning_rate, weight_decay, places, strict=True)
+    new = spread(move, each, sum(leaf.nbytes for leaf in g))
     return out or tuple([leaf[i] for leaf in new] for i in range(3))

@@ -35,30 +35,27 @@ class AdamW:
     def step(self, p, g, learning_rate, factor=1.0):
         """Move every parameter in p that has a gradient in g, in place; factor: what g is multiplied by (clipping)."""
         self.t += 1
-        parameters, alike = dict(leaves(p)), {}
-        for path, gradient in leaves(g):
-            w = parameters[path]
+        gradients, parameters = dict(leaves(g)), dict(leaves(p))
+        w = [parameters[path] for path in gradients]
+        for path in gradients:
             for moments in (self.m, self.v):
                 if path not in moments:
-                    moments[path] = np.zeros_like(w)
-            settings = self.rate_factor(path), self.weight_decay if self.decays(path, w) else 0.0
-            alike.setdefault(settings, []).append((w, gradient, self.m[path], self.v[path]))
-        for (rate_factor, weight_decay), parts in alike.items():
-            w, g, m, v = map(list, zip(*parts))
-            adamw_many(
-                w,
-                g,
-                m,
-                v,
-                t=self.t,
-                learning_rate=float(learning_rate) * rate_factor,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                eps=self.eps,
-                weight_decay=weight_decay,
-                factor=factor,
-                out=(w, m, v),
-            )
+                    moments[path] = np.zeros_like(parameters[path])
+        m, v = ([moments[path] for path in gradients] for moments in (self.m, self.v))
+        adamw_many(
+            w,
+            list(gradients.values()),
+            m,
+            v,
+            t=self.t,
+            learning_rate=[float(learning_rate) * self.rate_factor(path) for path in gradients],
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=self.eps,
+            weight_decay=[self.weight_decay if self.decays(path, parameters[path]) else 0.0 for path in gradients],
+            factor=factor,
+            out=(w, m, v),
+        )
 
     def arrays(self):
         """The moments by name, `m.PATH` and `v.PATH`: what a checkpoint keeps, beside the number of steps."""

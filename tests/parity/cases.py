@@ -221,7 +221,7 @@ def _(draw, adamw):
 def _(draw, adamw_many):
     one, other = (next(more for more in MORE["adamw"](draw, adamw_many)) for _ in range(2))
     args = {name: [one.args[name], other.args[name]] for name in one.args}
-    yield Case(adamw_many, None, args, one.static)
+    yield Case(adamw_many, None, args, one.static | {"learning_rate": [0.03, 0.3], "weight_decay": [0.2, 0.0]})
 
 
 @more_of(ops.global_norm)

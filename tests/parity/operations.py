@@ -165,8 +165,10 @@ def _(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay):
 
 
 @twin_of(ops.adamw_many)
-def _(w, g, m, v, **settings):
-    return tuple(map(list, zip(*(twin(ops.adamw)(*leaf, **settings) for leaf in zip(w, g, m, v)))))
+def _(w, g, m, v, *, learning_rate, weight_decay, **settings):
+    each = [{"learning_rate": rate, "weight_decay": decay} for rate, decay in zip(learning_rate, weight_decay)]
+    new = [twin(ops.adamw)(*leaf, **settings, **own) for *leaf, own in zip(w, g, m, v, each)]
+    return tuple(map(list, zip(*new)))
 
 
 @twin_of(ops.global_norm)

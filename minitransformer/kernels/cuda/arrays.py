@@ -41,7 +41,7 @@ def over(tree, place):
         return {name: over(part, place) for name, part in tree.items()}
     if isinstance(tree, (list, tuple)):
         return type(tree)(over(part, place) for part in tree)
-    return place(tree) if hasattr(tree, "dtype") and np.ndim(tree) else tree
+    return place(tree) if hasattr(tree, "dtype") and not isinstance(tree, np.generic) else tree
 
 
 def check_place(**arrays):
@@ -52,6 +52,13 @@ def check_place(**arrays):
                 f"{name} is a {type(array).__module__}.{type(array).__name__}, not an array of CuPy's on the device, "
                 "where kernels for CUDA compute: minitransformer.placing.to_device brings a tree of arrays there"
             )
+
+
+def check_leaves(**lists):
+    """The same for lists of arrays; of each kind one is looked at."""
+    for name, leaves in lists.items():
+        for leaf in {type(leaf): leaf for leaf in leaves}.values():
+            check_place(**{name: leaf})
 
 
 def on_device(array):

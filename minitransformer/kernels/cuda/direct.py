@@ -24,6 +24,7 @@ import numpy as np
 from . import kept
 
 THREE = (1, 1, 1)  # how many axes a grid and a block have
+MOST = 2**31 - 1  # along any of them
 BUFFER, SIZE, END = 1, 2, 0  # CU_LAUNCH_PARAM_...: how cuLaunchKernel is told where the struct is, and its length
 
 
@@ -38,20 +39,13 @@ def start(kernel, grid, block, args):
     """Launch a kernel: by Numba, which compiles it, the first time for arguments of a kind that none is kept for."""
     kinds = tuple(map(kind_of, args))
     known = kernel.__dict__.setdefault("ready", {})
-    if kinds not in known:
-        known[kinds] = None if None in kinds else kept_before(kernel, kinds)
-        if known[kinds] is None:
-            kernel[grid, block](*args)
-            known[kinds] = None if None in kinds else compiled(kernel, kinds, args)
-            return
-    ready = known[kinds]
+    if kinds not in known and None not in kinds and (code := kept.load(kernel, kinds)):
+        known[kinds] = Ready(Code(*code), kinds)
+    ready = known.get(kinds)
     if ready is None or not ready(grid, block, args):
         kernel[grid, block](*args)  # which also says why, where the driver refuses
-
-
-def kept_before(kernel, kinds):
-    code = kept.load(kernel, kinds)
-    return code and Ready(Code(*code), kinds)
+    if kinds not in known:
+        known[kinds] = None if None in kinds else compiled(kernel, kinds, args)
 
 
 def compiled(kernel, kinds, args):
@@ -85,11 +79,13 @@ class Ready:
 
     def __call__(self, grid, block, args):
         try:
-            function = self.on_this_device()
+            shape, function = (*in_three(grid), *in_three(block)), self.on_this_device()
+            if max(shape) > MOST or function is None:
+                return False
             with self.lock:
                 self.pack(args)
-                return launcher()(function, *in_three(grid), *in_three(block), 0, None, None, self.where) == 0
-        except Exception:  # a number too large, a device that this is no code for
+                return launcher()(function, *shape, 0, None, None, self.where) == 0
+        except Exception:  # a number that is too large for its type
             return False
 
     def pack(self, args):
@@ -106,10 +102,11 @@ class Ready:
 
         device = runtime.getDevice()
         if device not in self.functions:
+            self.functions[device] = None  # for a device that this is no code for
             module = function.Module()
             module.load(self.code.cubin)
             self.functions[device] = module.get_function(self.code.name)
-        return self.functions[device].ptr
+        return self.functions[device] and self.functions[device].ptr
 
 
 def of_array(array):

@@ -8,21 +8,27 @@ import math
 import numpy as np
 
 from ... import ops
+from ...convention import KERNEL_DTYPES
 from ...trees import leaves
-from .arrays import check_place, contiguous, empty
+from .arrays import check_leaves, contiguous, empty
 from .device import THREADS, WARPS, cuda, kernel
 from .many import ADDRESSES, BEGIN, CHUNK, SIZE, array_at, by_dtype, launch_chunks, leaf_of, n_chunks
 from .reduce import block_sum
 
 
 def global_norm(g):
-    check_place(**dict(leaves(g)))
+    each = [leaf for _, leaf in leaves(g)]
+    check_leaves(g=each)
     total = 0.0
-    for (parts,) in by_dtype([contiguous(leaf) for _, leaf in leaves(g)]):
+    for _, (parts,) in by_dtype([contiguous(in_double(leaf)) for leaf in each]):
         sums = empty(n_chunks(parts), parts[0])
         launch_chunks(sum_of_squares, [parts], sums)
         total += float(sums.sum(dtype=np.float64))
     return math.sqrt(total)
+
+
+def in_double(leaf):
+    return leaf if leaf.dtype in KERNEL_DTYPES else leaf.astype(np.float64)
 
 
 @kernel

@@ -19,11 +19,11 @@ BEGIN, SIZE, ADDRESSES = 0, 1, 2  # columns of the table
 
 
 def by_dtype(*lists):
-    """[lists, ...]: the same lists, those of each precision apart"""
+    """[(places, lists), ...]: the leaves of each precision apart, and where they were in the lists that are given"""
     found = {}
-    for parts in zip(*lists, strict=True):
-        found.setdefault(parts[0].dtype, []).append(parts)
-    return [list(map(list, zip(*rows))) for rows in found.values()]
+    for place, leaf in enumerate(lists[0]):
+        found.setdefault(leaf.dtype, []).append(place)
+    return [(places, [[leaves[place] for place in places] for leaves in lists]) for places in found.values()]
 
 
 def launch_chunks(kernel, lists, *args):

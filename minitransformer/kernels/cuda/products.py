@@ -12,20 +12,22 @@ import numpy as np
 from .arrays import empty, library
 from .device import SIMULATED
 
-ONE, ZERO = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0))
-_ones = {}  # by device and dtype, as many as were ever asked for
+ONE, ZERO = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0))  # in the host's memory
+FACTORS = {kind: (ONE[kind].ctypes.data, ZERO[kind].ctypes.data) for kind in "fd"}
+_ones = {}  # on each device, of each dtype: as many as were ever asked for
 
 
 def product(a, b, out, *, turn_a=False, turn_b=False):
-    """out (M, N) = A B, where A (M, K) is a or aᵀ, and B (K, N) is b or bᵀ. All contiguous and of one dtype"""
+    """out (M, N) = A B, where A (M, K) is a or aᵀ, and B (K, N) is b or bᵀ. All contiguous. TypeError for two dtypes"""
+    if not a.dtype == b.dtype == out.dtype:
+        raise TypeError(f"a product of {a.dtype} and {b.dtype} to {out.dtype}: all have to be of one dtype")
     if SIMULATED:
         np.matmul(a.T if turn_a else a, b.T if turn_b else b, out=out)
         return
     (M, N), K, kind = out.shape, a.shape[not turn_a], out.dtype.char
     if M and N and K:
-        multiply = {"f": blas().sgemm, "d": blas().dgemm}[kind]
+        multiply, (one, zero) = {"f": blas().sgemm, "d": blas().dgemm}[kind], FACTORS[kind]
         factors = b.data.ptr, b.shape[1], a.data.ptr, a.shape[1]
-        one, zero = ONE[kind].ctypes.data, ZERO[kind].ctypes.data
         multiply(handle(), turn_b, turn_a, N, M, K, one, *factors, zero, out.data.ptr, N)
     else:
         out[...] = 0
@@ -38,8 +40,7 @@ def column_sums(x):
         return x.sum(0)
     out, kind = empty(D, x), x.dtype.char
     if N and D:
-        multiply = {"f": blas().sgemv, "d": blas().dgemv}[kind]
-        one, zero = ONE[kind].ctypes.data, ZERO[kind].ctypes.data
+        multiply, (one, zero) = {"f": blas().sgemv, "d": blas().dgemv}[kind], FACTORS[kind]
         multiply(handle(), 0, D, N, one, x.data.ptr, D, ones(N, x).data.ptr, 1, zero, out.data.ptr, 1)
     else:
         out[...] = 0
@@ -48,9 +49,10 @@ def column_sums(x):
 
 def ones(n, like):
     place = library().cuda.runtime.getDevice(), like.dtype.char
-    if place not in _ones or _ones[place].size < n:
-        _ones[place] = library().ones(n, like.dtype)
-    return _ones[place]
+    found = _ones.get(place)
+    if found is None or found.size < n:
+        found = _ones[place] = library().ones(n, like.dtype)
+    return found
 
 
 def blas():

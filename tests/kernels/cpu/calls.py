@@ -287,8 +287,9 @@ def _(pick, draw):
 
 @calls_of(ops.adamw_many)
 def _(pick, draw):
-    (one, settings), (other, _) = (CALLS["adamw"](pick, draw) for _ in range(2))
-    return {name: [one[name], other[name], draw(3) if name != "v" else np.ones_like(draw(3))] for name in one}, settings
+    (one, settings), (other, others) = (CALLS["adamw"](pick, draw) for _ in range(2))
+    settings |= {"learning_rate": [0.3, 0.1], "weight_decay": [each["weight_decay"] for each in (settings, others)]}
+    return {name: [one[name], other[name]] for name in one}, settings
 
 
 @calls_of(ops.global_norm)

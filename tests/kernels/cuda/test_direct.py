@@ -1,6 +1,7 @@
 """A launch without Numba hands over what Numba would, once there is machine code for arguments of such a kind."""
 
 import ctypes
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,9 @@ class OnDevice:
 
     def __getattr__(self, name):
         return getattr(self.array, name)
+
+    def __setitem__(self, where, value):
+        self.array[where] = value
 
     @property
     def __cuda_array_interface__(self):
@@ -121,6 +125,24 @@ def test_what_the_driver_refuses_is_asked_for_by_numba_which_says_why(launched):
     assert [args for _, args in kernel.by_numba] == [(1,), (13,)] and len(launched.launches) == 2
 
 
+def test_a_first_launch_that_fails_is_none(launched):
+    kernel, fails = Kernel(), [MemoryError]
+    by_numba = Kernel.__getitem__
+
+    class Full(Kernel):
+        def __getitem__(self, shape):
+            if fails:
+                raise fails.pop()
+            return by_numba(self, shape)
+
+    kernel = Full()
+    with pytest.raises(MemoryError):
+        direct.start(kernel, 1, 1, (1,))
+    for _ in range(2):
+        direct.start(kernel, 1, 1, (1,))
+    assert len(kernel.by_numba) == 1 and len(launched.launches) == 1
+
+
 def test_kernels_do_not_know_each_others_kinds(launched, monkeypatch):
     monkeypatch.setattr(kept, "load", lambda kernel, kinds: None)
     for kernel in (Kernel(), Kernel()):
@@ -172,6 +194,29 @@ def test_what_the_driver_sees(driver):
     assert driver.launches == [("function", 5, 6, 1, 64, 1, 1, 0, None, None, ready.where)]
     driver.answer = 701  # too many resources
     assert not ready(1, 1, (7,))
+
+
+@pytest.mark.parametrize("shape", [(2**31, 1), ((1, 2**32 + 5), 1), (1, 2**31)], ids=str)
+def test_a_grid_that_a_driver_would_read_as_another(shape, driver):
+    assert not direct.Ready(None, ("l",))(*shape, (7,)) and driver.launches == []
+
+
+def test_a_device_that_it_is_no_code_for_is_asked_once(driver, monkeypatch):
+    monkeypatch.undo()
+    asked = []
+
+    class Module:
+        def load(self, cubin):
+            asked.append(cubin)
+            raise RuntimeError("CUDA_ERROR_NO_BINARY_FOR_GPU")
+
+    cuda = SimpleNamespace(function=SimpleNamespace(Module=Module), runtime=SimpleNamespace(getDevice=lambda: 1))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    monkeypatch.setitem(sys.modules, "cupy.cuda", cuda)
+    ready = direct.Ready(direct.Code(*CODE), ("l",))
+    for _ in range(3):
+        assert not ready(1, 1, (7,))
+    assert asked == [b"machine code"]
 
 
 @pytest.mark.parametrize("args", [(), (1, 2), (2**63,), ("one",)], ids=str)

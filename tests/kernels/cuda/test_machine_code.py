@@ -45,7 +45,7 @@ def signatures(real):
         "bias": (linear.add_to_rows, (table, row)),
         "embedding backward": (embedding.sum_runs, (table, ids, ids, table)),
         "embedding, atomic": (embedding.scatter_add_atomic, (table, ids, table)),
-        "adamw": (adamw.update, (addresses, row) + (real,) * 9),
+        "adamw": (adamw.update, (addresses, row, table) + (real,) * 7),
         "global_norm": (global_norm.sum_of_squares, (addresses, row, row)),
         "a kernel of one line": (device.say_so, (row,)),
     }

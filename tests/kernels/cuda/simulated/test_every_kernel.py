@@ -4,6 +4,8 @@ Whatever a kernel is to write is NaN before (arrays.empty), and so is shared mem
 write to: the simulator is handed arrays as they are.
 """
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
-from minitransformer.kernels.cuda import adamw, arrays, device, embedding, many
+from minitransformer.kernels.cuda import adamw, arrays, device, embedding, many, products
 from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
 from minitransformer.trees import leaves
@@ -258,10 +260,51 @@ def test_leaves_of_any_size_side_by_side(size, rng):
     """Each moves as it does alone: across the borders of chunks, beside leaves with nothing in them, of any dtype."""
     sizes = [0, size, 1, 0, 0, 2 * size + 1, 0]
     leaves = [[np.abs(rng.normal(size=n)).astype(kind) for n in sizes for kind in "fd"] for _ in range(4)]
-    settings = {"t": 3, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
-    together = ops.adamw_many(*leaves, **settings)
-    alone = list(zip(*(ops.adamw(*parts, **settings) for parts in zip(*leaves))))
+    settings = {"t": 3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+    each = {name: rng.random(len(leaves[0])).tolist() for name in ("learning_rate", "weight_decay")}
+    together = ops.adamw_many(*leaves, **settings, **each)
+    own = [dict(zip(each, numbers)) for numbers in zip(*each.values())]
+    alone = list(zip(*(ops.adamw(*parts, **settings, **more) for *parts, more in zip(*leaves, own))))
     assert all(same_bits(ours, theirs) for ours, theirs in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize(
+    "which, wrong, words",
+    [
+        ("g", np.ones(2), "adamw: g has shape (2,), expected (...) with ... = (3,)"),
+        ("v", np.ones((3, 1)), "adamw: v has shape (3, 1), expected (...) with ... = (3,)"),
+        ("m", np.ones(3, np.float32), "adamw: m is float32, but g is float64"),
+        ("out", np.ones(2), "adamw: m has shape (2,), expected (...) with ... = (3,)"),
+        ("out", np.ones(3, np.float32), "adamw: m is float32, but g is float64"),
+    ],
+    ids=repr,
+)
+def test_a_leaf_that_does_not_fit_the_others_is_turned_away(which, wrong, words):
+    """Kernels are told where it begins, and would read and write past its end."""
+    leaves = {name: [np.ones(4), np.ones(3)] for name in "wgmv"}
+    out = [list(leaves[name]) for name in "wmv"]
+    (out[1] if which == "out" else leaves[which])[1] = wrong
+    settings = {"t": 1, "learning_rate": [0.1] * 2, "weight_decay": [0.1] * 2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+    with pytest.raises((ValueError, TypeError), match=re.escape(words)):
+        ops.adamw_many(*leaves.values(), **settings, out=out if which == "out" else None)
+
+
+def test_half_precision_is_the_references(rng):
+    leaves = [[np.abs(rng.normal(size=5)).astype(np.float16)] for _ in range(4)]
+    settings = {"t": 1, "learning_rate": [0.1], "weight_decay": [0.1], "beta1": 0.9, "beta2": 0.99, "eps": 1e-3}
+    found = ops.adamw_many(*leaves, **settings)
+    with backend("reference"):
+        expected = ops.adamw_many(*leaves, **settings)
+    assert same_bits([part for (part,) in found], [part for (part,) in expected])
+    exact = np.sqrt(np.sum(leaves[0][0].astype(np.float64) ** 2))
+    assert ops.global_norm({"a": leaves[0][0]}) == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_product_of_two_precisions_is_refused():
+    a, b, out = np.ones((2, 3)), np.ones((3, 2), np.float32), np.ones((2, 2))
+    for mixed in ((a, b, out), (b.T, b, out), (a, b.astype(float), out.astype(np.float32))):
+        with pytest.raises(TypeError, match="all have to be of one dtype"):
+            products.product(*mixed)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.25])

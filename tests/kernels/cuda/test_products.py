@@ -1,0 +1,85 @@
+"""What cuBLAS is asked, by one that reads memory as it does: column by column, from addresses."""
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minitransformer.kernels.cuda import products
+
+from .test_direct import OnDevice
+
+
+def columns(address, rows, columns, lead, kind):
+    """The matrix that begins there, each column `lead` numbers after the one before"""
+    assert lead >= max(rows, 1)
+    size = lead * (columns - 1) + rows
+    numbers = np.ctypeslib.as_array((np.ctypeslib.as_ctypes_type(kind) * size).from_address(address))
+    return np.lib.stride_tricks.as_strided(numbers, (rows, columns), (numbers.itemsize, lead * numbers.itemsize))
+
+
+def number(address, kind):
+    return np.ctypeslib.as_ctypes_type(kind).from_address(address).value
+
+
+class Cublas:
+    """As much of it as is asked for, by its own signatures"""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def gemm(self, handle, turn_a, turn_b, m, n, k, alpha, a, a_lead, b, b_lead, beta, c, c_lead):
+        a = columns(a, *((k, m) if turn_a else (m, k)), a_lead, self.kind)
+        b = columns(b, *((n, k) if turn_b else (k, n)), b_lead, self.kind)
+        c = columns(c, m, n, c_lead, self.kind)
+        made = (a.T if turn_a else a) @ (b.T if turn_b else b)
+        assert handle == "handle" and number(beta, self.kind) == 0
+        c[...] = number(alpha, self.kind) * made
+
+    def gemv(self, handle, turn, m, n, alpha, a, lead, x, x_step, beta, y, y_step):
+        assert (handle, turn, x_step, y_step, number(beta, self.kind)) == ("handle", 0, 1, 1, 0)
+        x, y = (columns(part, size, 1, size, self.kind)[:, 0] for part, size in ((x, n), (y, m)))
+        y[...] = number(alpha, self.kind) * (columns(a, m, n, lead, self.kind) @ x)
+
+
+@pytest.fixture(autouse=True)
+def cublas(monkeypatch):
+    calls = {
+        f"{letter}{name}": getattr(Cublas(letter if letter == "d" else "f"), name)
+        for letter in "sd"
+        for name in ("gemm", "gemv")
+    }
+    runtime = SimpleNamespace(getDevice=lambda: 0)
+    library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)), cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(products, "blas", lambda: SimpleNamespace(**calls))
+    monkeypatch.setattr(products, "handle", lambda: "handle")
+    monkeypatch.setattr(products, "library", lambda: library)
+    monkeypatch.setattr(products, "empty", lambda shape, like: OnDevice(np.full(shape, np.nan, like.dtype)))
+    monkeypatch.setattr(products, "SIMULATED", False)
+    monkeypatch.setattr(products, "_ones", {})
+    assert ctypes.sizeof(ctypes.c_float) == 4
+
+
+@pytest.mark.parametrize("kind", "fd")
+@pytest.mark.parametrize("turns", [(False, False), (False, True), (True, False), (True, True)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(2, 3, 4), (1, 3, 5), (4, 1, 2), (3, 2, 1), (1, 1, 1), (0, 2, 3), (2, 0, 3), (2, 3, 0)], ids=str
+)
+def test_a_product(sizes, turns, kind, rng):
+    M, N, K = sizes
+    a, b = (rng.normal(size=shape).astype(kind) for shape in ((M, K), (K, N)))
+    out = OnDevice(np.full((M, N), np.nan, kind))
+    given = [OnDevice(np.ascontiguousarray(part.T if turn else part)) for part, turn in zip((a, b), turns)]
+    products.product(*given, out, turn_a=turns[0], turn_b=turns[1])
+    np.testing.assert_allclose(out.array, a @ b, rtol=1e-5, atol=1e-5 if kind == "f" else 1e-14)
+
+
+@pytest.mark.parametrize("kind", "fd")
+def test_sums_down_the_columns(kind, rng):
+    """One after another, for the ones are kept: more rows, fewer, none"""
+    for N, D in ((3, 4), (7, 2), (5, 1), (1, 3), (0, 3), (2, 0)):
+        x = rng.normal(size=(N, D)).astype(kind)
+        found = products.column_sums(OnDevice(x))
+        np.testing.assert_allclose(found.array, x.sum(0), rtol=1e-5, atol=1e-6)
+    assert {place: ones.size for place, ones in products._ones.items()} == {(0, kind): 7}
