@@ -240,6 +240,22 @@ def test_a_step_of_training(little_is_worth_it):
         assert losses == one[1] and same_bits(p, one[0])
 
 
+def test_leaves_with_learning_rates_of_their_own_are_spread_together(monkeypatch):
+    """Layer by layer another rate, as fine-tuning has it: a layer alone would not be worth waking anybody."""
+    leaf, asked = np.ones(threads.WORTH_WAKING // 8 // 4, np.float32), []
+
+    def watched(work, items, n_bytes):
+        asked.append((len(items := list(items)), n_bytes >= threads.WORTH_WAKING))
+        return [work(item) for item in items]
+
+    monkeypatch.setattr(sys.modules["minitransformer.ops.adamw"], "spread", watched)
+    p = [{"weight": leaf.copy()} for _ in range(12)]
+    AdamW(rate_factor=lambda path: 0.9 ** int(path.split(".")[0])).step(p, [{"weight": leaf}] * 12, 0.1)
+    assert asked == [(12, True)]
+    moved = [1 - part["weight"][0] for part in p]
+    np.testing.assert_allclose(moved, 0.1 * 0.9 ** np.arange(12), rtol=1e-4)
+
+
 def test_a_step_is_not_that_of_other_pieces():
     """How a batch is cut does show, in the last bits: or the test above could not see anything."""
     assert not same_bits(step(1, n_pieces=2)[0], step(1, n_pieces=3)[0])

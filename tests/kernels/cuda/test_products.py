@@ -1,6 +1,5 @@
 """What cuBLAS is asked, by one that reads memory as it does: column by column, from addresses."""
 
-import ctypes
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,29 +44,23 @@ class Cublas:
 
 @pytest.fixture(autouse=True)
 def cublas(monkeypatch):
-    calls = {
-        f"{letter}{name}": getattr(Cublas(letter if letter == "d" else "f"), name)
-        for letter in "sd"
-        for name in ("gemm", "gemv")
-    }
+    single, double = Cublas("f"), Cublas("d")
+    blas = SimpleNamespace(sgemm=single.gemm, sgemv=single.gemv, dgemm=double.gemm, dgemv=double.gemv)
     runtime = SimpleNamespace(getDevice=lambda: 0)
     library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)), cuda=SimpleNamespace(runtime=runtime))
-    monkeypatch.setattr(products, "blas", lambda: SimpleNamespace(**calls))
+    monkeypatch.setattr(products, "blas", lambda: blas)
     monkeypatch.setattr(products, "handle", lambda: "handle")
     monkeypatch.setattr(products, "library", lambda: library)
     monkeypatch.setattr(products, "empty", lambda shape, like: OnDevice(np.full(shape, np.nan, like.dtype)))
     monkeypatch.setattr(products, "SIMULATED", False)
     monkeypatch.setattr(products, "_ones", {})
-    assert ctypes.sizeof(ctypes.c_float) == 4
 
 
 @pytest.mark.parametrize("kind", "fd")
 @pytest.mark.parametrize("turns", [(False, False), (False, True), (True, False), (True, True)], ids=str)
-@pytest.mark.parametrize(
-    "sizes", [(2, 3, 4), (1, 3, 5), (4, 1, 2), (3, 2, 1), (1, 1, 1), (0, 2, 3), (2, 0, 3), (2, 3, 0)], ids=str
-)
+@pytest.mark.parametrize("sizes", ["234", "135", "412", "321", "111", "023", "203", "230"])
 def test_a_product(sizes, turns, kind, rng):
-    M, N, K = sizes
+    M, N, K = map(int, sizes)
     a, b = (rng.normal(size=shape).astype(kind) for shape in ((M, K), (K, N)))
     out = OnDevice(np.full((M, N), np.nan, kind))
     given = [OnDevice(np.ascontiguousarray(part.T if turn else part)) for part, turn in zip((a, b), turns)]
