@@ -19,7 +19,7 @@ class Shapes:
         self.name = forward.__name__
         code = forward.__code__
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        self.positional = self.arguments[: code.co_argcount]
+        self.places = {name: place for place, name in enumerate(self.arguments[: code.co_argcount])}
         self.passed = {}  # shapes and dtypes that fitted, and the dtype of the floating ones
         self.specs = [(name, self.steps(name), *self.parse(text)) for name, text in self.paths(shapes)]
 
@@ -56,13 +56,20 @@ class Shapes:
 
     def arrays(self, args, static):
         """Those that there are specifications for, None for one that is absent."""
-        given, found = dict(zip(self.positional, args), **static), []  # of more than there are, Python complains
+        p, found = None, []
         for name, steps, *_ in self.specs:
-            array = given.get(name if steps is None else "p")
-            for part in steps or ():
-                array = array.get(part) if isinstance(array, dict) else None
+            if steps is None:
+                array = self.argument(name, args, static)
+            else:
+                array = p = self.argument("p", args, static) if p is None else p
+                for part in steps:
+                    array = array.get(part) if isinstance(array, dict) else None
             found.append(array)
         return found
+
+    def argument(self, name, args, static):
+        place = self.places.get(name, len(args))  # of more arguments than there are, Python complains
+        return args[place] if place < len(args) else static.get(name)
 
     def check(self, arrays):
         lengths, dtype = {}, None

@@ -21,9 +21,9 @@ def adamw(w, g, m, v, *, learning_rate, weight_decay, out=None, **settings):
 
 def adamw_many(w, g, m, v, *, out=None, **settings):
     check_leaves(w=w, g=g, m=m, v=v)
-    dtypes = {ops.adamw.door(leaf, {}) for leaf in zip(w, g, m, v, strict=True)}  # no address goes over unseen
-    if out is not None:
-        dtypes |= {ops.adamw.door(leaf, {}) for leaf in zip(out[0], g, *out[1:], strict=True)}
+    dtypes = {dtype_of(leaf) for leaf in zip(w, g, m, v, strict=True)}  # no address goes over unseen
+    if out is not None and not all(new is old for new, old in zip(out, (w, m, v))):
+        dtypes |= {dtype_of(leaf) for leaf in zip(out[0], g, *out[1:], strict=True)}
     if not dtypes <= set(map(np.dtype, KERNEL_DTYPES)):
         return one_by_one(w, g, m, v, out=out, **settings)
     new = tuple([empty(leaf.shape, leaf) for leaf in leaves] for leaves in (w, m, v)) if out is None else out
@@ -34,6 +34,13 @@ def adamw_many(w, g, m, v, *, out=None, **settings):
     for leaves, made in zip(new, straight, strict=True):
         fill(leaves, made)
     return new
+
+
+def dtype_of(leaf):
+    """Of w, g, m and v alike; what does not fit is for the door of `adamw` to say"""
+    w = leaf[0]
+    same = all(part.shape == w.shape and part.dtype == w.dtype for part in leaf)
+    return w.dtype if same else ops.adamw.door(leaf, {})
 
 
 def update_all(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, factor=1.0):

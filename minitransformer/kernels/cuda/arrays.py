@@ -63,9 +63,14 @@ def check_leaves(**lists):
 
 def on_device(array):
     """Whether kernels can read it, and NumPy's functions take it and leave it there; a number goes with a launch."""
-    if isinstance(array, np.generic) or (SIMULATED and isinstance(array, np.ndarray)):
+    return kind_on_device(type(array))
+
+
+@cache
+def kind_on_device(kind):
+    if issubclass(kind, np.generic) or (SIMULATED and issubclass(kind, np.ndarray)):
         return True
-    return hasattr(type(array), "__cuda_array_interface__") and hasattr(array, "__array_function__")
+    return hasattr(kind, "__cuda_array_interface__") and hasattr(kind, "__array_function__")
 
 
 def empty(shape, like, dtype=None):

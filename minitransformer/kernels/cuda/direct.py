@@ -15,6 +15,7 @@ that is another inside; arrays that are not in C order; other arguments) is laun
 import ctypes
 import os
 from functools import cache
+from itertools import chain
 from struct import Struct
 from threading import Lock
 from typing import NamedTuple
@@ -24,6 +25,7 @@ import numpy as np
 from . import kept
 
 THREE = (1, 1, 1)  # how many axes a grid and a block have
+ARRAY = "array"
 MOST = 2**31 - 1  # along any of them
 BUFFER, SIZE, END = 1, 2, 0  # CU_LAUNCH_PARAM_...: how cuLaunchKernel is told where the struct is, and its length
 
@@ -37,12 +39,12 @@ class Code(NamedTuple):
 
 def start(kernel, grid, block, args):
     """Launch a kernel: by Numba, which compiles it, the first time for arguments of a kind that none is kept for."""
-    kinds = tuple(map(kind_of, args))
+    kinds, words = zip(*map(seen, args)) if args else ((), ())
     known = kernel.__dict__.setdefault("ready", {})
     if kinds not in known and None not in kinds and (code := kept.load(kernel, kinds)):
         known[kinds] = Ready(Code(*code), kinds)
     ready = known.get(kinds)
-    if ready is None or not ready(grid, block, args):
+    if ready is None or not ready(grid, block, words):
         kernel[grid, block](*args)  # which also says why, where the driver refuses
     if kinds not in known:
         known[kinds] = None if None in kinds else compiled(kernel, kinds, args)
@@ -65,52 +67,42 @@ def compiled(kernel, kinds, args):
 class Ready:
     """A compiled kernel, for arguments of these kinds
 
-    It is called with a grid, a block and the arguments, and says whether the driver took them.
+    It is called with a grid, a block and the words of each argument, and says whether the driver took them.
     """
 
     def __init__(self, code, kinds):
-        self.code, self.functions = code, {}  # of each device
-        self.is_array = [len(kind) > 1 for kind in kinds]
+        self.code, self.functions, self.modules = code, {}, []  # a function for each device, and what it is in
         self.layout = Struct("@" + "".join(map(layout, kinds)))
         self.struct, self.size = ctypes.create_string_buffer(self.layout.size), ctypes.c_size_t(self.layout.size)
         there = ctypes.addressof(self.struct), ctypes.addressof(self.size)
         self.where = (ctypes.c_void_p * 5)(BUFFER, there[0], SIZE, there[1], END)
         self.lock = Lock()  # there is one struct
 
-    def __call__(self, grid, block, args):
+    def __call__(self, grid, block, words):
         try:
-            shape, function = (*in_three(grid), *in_three(block)), self.on_this_device()
+            shape, function = in_three(grid) + in_three(block), self.on_this_device()
             if max(shape) > MOST or function is None:
                 return False
             with self.lock:
-                self.pack(args)
+                self.pack(words)
                 return launcher()(function, *shape, 0, None, None, self.where) == 0
         except Exception:  # a number that is too large for its type
             return False
 
-    def pack(self, args):
-        words = []
-        for is_array, arg in zip(self.is_array, args, strict=True):
-            if is_array:
-                words += of_array(arg)
-            else:
-                words.append(arg)
-        self.layout.pack_into(self.struct, 0, *words)
+    def pack(self, words):
+        self.layout.pack_into(self.struct, 0, *chain.from_iterable(words))
 
     def on_this_device(self):
-        from cupy.cuda import function, runtime
+        import cupy
 
-        device = runtime.getDevice()
+        device = cupy.cuda.runtime.getDevice()
         if device not in self.functions:
             self.functions[device] = None  # for a device that this is no code for
-            module = function.Module()
+            module = cupy.cuda.function.Module()
             module.load(self.code.cubin)
-            self.functions[device] = module.get_function(self.code.name)
-        return self.functions[device] and self.functions[device].ptr
-
-
-def of_array(array):
-    return 0, 0, array.size, array.itemsize, array.data.ptr, *array.shape, *array.strides
+            self.functions[device] = module.get_function(self.code.name).ptr
+            self.modules.append(module)
+        return self.functions[device]
 
 
 @cache
@@ -121,18 +113,25 @@ def launcher():
     return launch
 
 
-def kind_of(arg):
-    """What a kernel is compiled for: "f2", an array of two axes of float32; "f", such a number. None: for neither
+def seen(arg):
+    """What a kernel is compiled for, and the words: "f2", an array of two axes of float32; "f", such a number
 
-    Letters are NumPy's, and of the struct: both are C's.
+    None for what is neither, or does not lie in C order. Letters are NumPy's, and the struct's: both are C's.
     """
-    if hasattr(type(arg), "__cuda_array_interface__"):
-        return f"{arg.dtype.char}{arg.ndim}" if arg.flags.c_contiguous else None
-    return number(type(arg))
+    letter = number(type(arg))
+    if letter != ARRAY:
+        return letter, (arg,)
+    if not arg.flags.c_contiguous:
+        return None, ()
+    shape = arg.shape
+    return f"{arg.dtype.char}{len(shape)}", (0, 0, arg.size, arg.itemsize, arg.data.ptr, *shape, *arg.strides)
 
 
 @cache
 def number(kind):
+    """The letter of a type of numbers, ARRAY of an array on the device, None of anything else"""
+    if hasattr(kind, "__cuda_array_interface__"):
+        return ARRAY
     letter = np.dtype(kind).char if kind in (bool, int, float) or issubclass(kind, np.number | np.bool) else None
     return letter if letter and letter in "?bBhHiIlLqQfd" else None
 

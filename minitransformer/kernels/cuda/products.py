@@ -7,6 +7,8 @@ cuBLAS reads memory column by column, so to it such a matrix is its own transpos
 Cᵀ = Bᵀ Aᵀ: the factors change places, and nothing has to be turned.
 """
 
+from functools import cache
+
 import numpy as np
 
 from .arrays import empty, library
@@ -26,7 +28,7 @@ def product(a, b, out, *, turn_a=False, turn_b=False):
         return
     (M, N), K, kind = out.shape, a.shape[not turn_a], out.dtype.char
     if M and N and K:
-        multiply, (one, zero) = {"f": blas().sgemm, "d": blas().dgemm}[kind], FACTORS[kind]
+        (multiply, _), (one, zero) = blas(kind), FACTORS[kind]
         factors = b.data.ptr, b.shape[1], a.data.ptr, a.shape[1]
         multiply(handle(), turn_b, turn_a, N, M, K, one, *factors, zero, out.data.ptr, N)
     else:
@@ -40,7 +42,7 @@ def column_sums(x):
         return x.sum(0)
     out, kind = empty(D, x), x.dtype.char
     if N and D:
-        multiply, (one, zero) = {"f": blas().sgemv, "d": blas().dgemv}[kind], FACTORS[kind]
+        (_, multiply), (one, zero) = blas(kind), FACTORS[kind]
         multiply(handle(), 0, D, N, one, x.data.ptr, D, ones(N, x).data.ptr, 1, zero, out.data.ptr, 1)
     else:
         out[...] = 0
@@ -55,8 +57,11 @@ def ones(n, like):
     return found
 
 
-def blas():
-    return library().cuda.cublas
+@cache
+def blas(kind):
+    """cuBLAS's product of matrices, and of a matrix with a vector, in float32 or float64"""
+    cublas = library().cuda.cublas
+    return (cublas.sgemm, cublas.sgemv) if kind == "f" else (cublas.dgemm, cublas.dgemv)
 
 
 def handle():

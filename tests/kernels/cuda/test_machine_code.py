@@ -145,6 +145,7 @@ def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
     fields = [(f"word{i}", type(word)) for i, word in enumerate(words)]
     theirs = type("Struct", (ctypes.Structure,), {"_fields_": fields})(*words)
     ours = [arg.view(OnDevice) if isinstance(arg, np.ndarray) else arg for arg in args]
-    ready = direct.Ready(None, tuple(map(direct.kind_of, ours)))
-    ready.pack(ours)
+    kinds, words = zip(*map(direct.seen, ours))
+    ready = direct.Ready(None, kinds)
+    ready.pack(words)
     assert ready.struct.raw == bytes(theirs)

@@ -94,7 +94,7 @@ def test_leaves_move_together_as_they_do_alone(dtype, rng):
         w, g, m, v = to_device(leaves)
         found = to_host(ops.adamw_many(w, g, m, v, **how, out=(w, m, v)))
     for ours, theirs in zip(sum(found, []), sum(expected, []), strict=True):
-        assert ours.dtype == dtype and np.allclose(ours, theirs, rtol=100 * np.finfo(dtype).eps, atol=0)
+        assert ours.dtype == dtype and np.abs(ours - theirs).max(initial=0) <= 20 * np.finfo(dtype).eps
 
 
 def test_a_kernel_is_launched_without_numba_and_so_is_one_that_was_kept(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_kernel_is_launched_without_numba_and_so_is_one_that_was_kept(tmp_path
     again = direct.Ready(direct.Code(*ready.code), ("f1",))
     for launch in (ready, again):
         x[0] = 0
-        assert launch(1, device.THREADS, (x,)) and float(x[0]) == 42
+        assert launch(1, device.THREADS, [direct.seen(x)[1]]) and float(x[0]) == 42
     monkeypatch.setattr(kept, "folder", lambda: tmp_path)
     kept.save(kernel, ("f1",), *ready.code)
     monkeypatch.setattr(kernel, "ready", {})

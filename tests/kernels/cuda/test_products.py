@@ -44,11 +44,9 @@ class Cublas:
 
 @pytest.fixture(autouse=True)
 def cublas(monkeypatch):
-    single, double = Cublas("f"), Cublas("d")
-    blas = SimpleNamespace(sgemm=single.gemm, sgemv=single.gemv, dgemm=double.gemm, dgemv=double.gemv)
     runtime = SimpleNamespace(getDevice=lambda: 0)
     library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)), cuda=SimpleNamespace(runtime=runtime))
-    monkeypatch.setattr(products, "blas", lambda: blas)
+    monkeypatch.setattr(products, "blas", lambda kind: (Cublas(kind).gemm, Cublas(kind).gemv))
     monkeypatch.setattr(products, "handle", lambda: "handle")
     monkeypatch.setattr(products, "library", lambda: library)
     monkeypatch.setattr(products, "empty", lambda shape, like: OnDevice(np.full(shape, np.nan, like.dtype)))

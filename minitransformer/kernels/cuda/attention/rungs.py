@@ -1,6 +1,7 @@
 """The rungs of the ladder, and what each can do; none is imported before it is asked for."""
 
 import importlib
+from functools import cache
 from typing import NamedTuple
 
 
@@ -52,6 +53,7 @@ RUNGS = {
 }
 
 
+@cache
 def that_can(precision, K, backward, capability=None):
     """The names of the rungs that can do this, best first; capability: of the device, None for one that can do all"""
     return [
