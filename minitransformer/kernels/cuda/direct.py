@@ -9,7 +9,7 @@ in the end is short: the arguments one behind the other, as in a struct of C.
 
 So a compiled kernel is machine code, its name in it, and the layout of that struct, which the kinds of the arguments
 tell; these are what is kept on disk for the next process (kept.py). Whatever cannot be launched so (by a Numba
-that is another inside; arrays that are not in C order; other arguments) is launched as Numba does it.
+that is another inside; other arguments) is launched as Numba does it.
 """
 
 import ctypes
@@ -114,17 +114,16 @@ def launcher():
 
 
 def seen(arg):
-    """What a kernel is compiled for, and the words: "f2", an array of two axes of float32; "f", such a number
+    """What a kernel is compiled for, and the words. "f2C": an array of two axes of float32 in C order; "f": a number
 
-    None for what is neither, or does not lie in C order. Letters are NumPy's, and the struct's: both are C's.
+    Letters are those of NumPy, and of the struct: both are C's. None for what is neither number nor array.
     """
     letter = number(type(arg))
     if letter != ARRAY:
         return letter, (arg,)
-    if not arg.flags.c_contiguous:
-        return None, ()
-    shape = arg.shape
-    return f"{arg.dtype.char}{len(shape)}", (0, 0, arg.size, arg.itemsize, arg.data.ptr, *shape, *arg.strides)
+    flags, shape = arg.flags, arg.shape
+    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"  # any
+    return f"{arg.dtype.char}{len(shape)}{order}", (0, 0, arg.size, arg.itemsize, arg.data.ptr, *shape, *arg.strides)
 
 
 @cache
@@ -137,7 +136,7 @@ def number(kind):
 
 
 def layout(kind):
-    return kind if len(kind) == 1 else "PPnnP" + 2 * int(kind[1:]) * "n"
+    return kind if len(kind) == 1 else "PPnnP" + 2 * int(kind[1:-1]) * "n"
 
 
 def in_three(sizes):

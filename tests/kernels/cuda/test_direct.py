@@ -74,7 +74,7 @@ def test_the_second_launch_of_a_kind_is_direct_and_the_first_of_the_next_process
     assert [args[1] for _, args in kernel.by_numba] == [1]
     words = (0, 0, 6, 4, array.data.ptr, 2, 3, 12, 4)
     assert launched.launches == [(CODE, 4, 32, (words, (2,))), (CODE, 4, 32, (words, (3,)))]
-    assert launched.on_disk == {("f2", "l"): CODE}
+    assert launched.on_disk == {("f2C", "l"): CODE}
     later = Kernel()
     direct.start(later, 4, 32, (array, 4))
     assert later.by_numba == [] and launched.launches[-1] == (CODE, 4, 32, (words, (4,)))
@@ -85,6 +85,9 @@ def test_the_second_launch_of_a_kind_is_direct_and_the_first_of_the_next_process
     [
         (np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint16)),
         (np.zeros((2, 3)), np.zeros(6)),
+        (np.zeros((2, 3)), np.zeros((3, 2)).T),
+        (np.zeros((2, 3)), np.zeros((2, 6))[:, ::2]),
+        (np.zeros((3, 2)).T, np.zeros((2, 6))[:, ::2]),
         (1, 1.0),
         (1, np.float32(1)),
         (1, True),
@@ -99,9 +102,7 @@ def test_another_kind_goes_to_numba(one, other, launched):
     assert len(kernel.by_numba) == 2 and launched.launches == []
 
 
-@pytest.mark.parametrize(
-    "arg", ["no number", None, 1j, OnDevice(np.zeros((3, 2)).T), OnDevice(np.zeros((2, 6))[:, ::2])], ids=repr
-)
+@pytest.mark.parametrize("arg", ["no number", None, 1j], ids=repr)
 def test_what_cannot_be_launched_so_goes_on_as_before(arg, launched):
     kernel = Kernel()
     for _ in range(3):
@@ -167,7 +168,7 @@ def test_the_struct_of_a_launch():
     array = OnDevice(np.zeros((3, 4), np.float32))
     args = array, True, np.float32(2.5), -7
     kinds, words = zip(*map(direct.seen, args))
-    assert kinds == ("f2", "?", "f", "l")
+    assert kinds == ("f2C", "?", "f", "l")
     ready = direct.Ready(None, kinds)
     ready.pack(words)
     found = Struct.from_buffer_copy(ready.struct.raw)

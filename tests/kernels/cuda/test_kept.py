@@ -27,7 +27,7 @@ class Dispatcher:
 
 
 CODEGEN = SimpleNamespace(magic_tuple=lambda: ((13, 0), (9, 0)))
-KINDS = ("f1", "l")
+KINDS = ("f1C", "l")
 CODE = ("its_name", b"machine\ncode\x00\xff")
 
 
@@ -58,7 +58,7 @@ def test_whatever_makes_another_kernel_finds_nothing(what, monkeypatch):
     elif what == "function":
         kernel = made(64, made(1))
     elif what == "kinds":
-        kinds = ("d1", "l")
+        kinds = ("d1C", "l")
     elif what == "device":
         monkeypatch.setattr(CODEGEN, "magic_tuple", lambda: ((13, 0), (8, 0)))
     else:

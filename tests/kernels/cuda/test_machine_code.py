@@ -116,7 +116,7 @@ def test_a_plain_literal_would_be_seen(architecture):
 
 
 def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
-    """Byte by byte: arrays of every number of axes, and with nothing in them; numbers of every kind"""
+    """Byte by byte: arrays of every number of axes and every layout, and with nothing in them; numbers of every kind"""
     import ctypes
     from types import SimpleNamespace
 
@@ -137,7 +137,9 @@ def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
 
     monkeypatch.setattr(dispatcher, "wrap_arg", as_numba_sees)
     floats, bits = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.arange(5, dtype=np.uint16)
+    strided = [floats.T, floats.swapaxes(0, 1), floats[:, ::2]]
     args = [True, floats, 7, np.float32(1.5), bits, -1, 2.5, np.zeros((0, 0, 0, 0), bool), np.uint8(200), np.int64(3)]
+    args += strided
     words = []
     for arg in args:
         dispatcher._Kernel._prepare_args(SimpleNamespace(extensions=[]), typeof(arg), arg, 0, [], words)
@@ -146,6 +148,7 @@ def test_a_direct_launch_hands_over_what_numba_does(monkeypatch):
     theirs = type("Struct", (ctypes.Structure,), {"_fields_": fields})(*words)
     ours = [arg.view(OnDevice) if isinstance(arg, np.ndarray) else arg for arg in args]
     kinds, words = zip(*map(direct.seen, ours))
+    assert all(kind[-1] == typeof(arg).layout for kind, arg in zip(kinds, args) if isinstance(arg, np.ndarray))
     ready = direct.Ready(None, kinds)
     ready.pack(words)
     assert ready.struct.raw == bytes(theirs)

@@ -102,13 +102,13 @@ def test_a_kernel_is_launched_without_numba_and_so_is_one_that_was_kept(tmp_path
     x, kernel = library().zeros(1, np.float32), device.say_so
     for _ in range(2):
         device.launch(kernel, 1, device.THREADS, x)
-    (ready,) = [ready for kinds, ready in kernel.ready.items() if kinds == ("f1",)]
-    again = direct.Ready(direct.Code(*ready.code), ("f1",))
+    (ready,) = [ready for kinds, ready in kernel.ready.items() if kinds == ("f1C",)]
+    again = direct.Ready(direct.Code(*ready.code), ("f1C",))
     for launch in (ready, again):
         x[0] = 0
         assert launch(1, device.THREADS, [direct.seen(x)[1]]) and float(x[0]) == 42
     monkeypatch.setattr(kept, "folder", lambda: tmp_path)
-    kept.save(kernel, ("f1",), *ready.code)
+    kept.save(kernel, ("f1C",), *ready.code)
     monkeypatch.setattr(kernel, "ready", {})
     monkeypatch.setattr(type(kernel), "__getitem__", None)
     x[0] = 0

@@ -62,6 +62,15 @@ class Problem(NamedTuple):
 
 def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
     """The Problem, for the rung of this name. Errors say what did not fit, and which rung can."""
+    check(name, q, k, v, bias, mask, dropout_rate, key)
+    B, H, G = *q.shape[:2], k.shape[1]
+    q, k, v = (aligned(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
+    mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
+    return Problem(q, k, v, mask, bool(causal), (B, H, G))
+
+
+def check(name, q, k, v, bias, mask, dropout_rate, key):
+    """Whether the rung of this name can do that."""
     rung = RUNGS[name]
     if bias is not None:
         raise ValueError("attention: no rung on CUDA adds a bias; the attention of every backend does")
@@ -72,17 +81,13 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
         check_axes(label, array)
     check_precision(rung, {"q": q, "k": k, "v": v})
     check_shapes(q, k, v, mask)
-    B, H, T, K = q.shape
-    G, S = k.shape[1:3]
+    K = q.shape[3]
     check_capability(rung, K)
     if not rung.offers(K):
         offered = ", ".join(map(str, rung.widths))
         raise ValueError(
             f"attention: the rung {name!r} is made for heads of width {offered}, not {K}; {instead(rung, K, False)}"
         )
-    q, k, v = (aligned(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
-    mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
-    return Problem(q, k, v, mask, bool(causal), (B, H, G))
 
 
 def check_axes(label, array):
