@@ -122,7 +122,7 @@ def shrink(name, module, change=setattr):
     elif name == "tensor_cores_float32":
         change(module, "WARPS", 2)
         change(module, "tile_of", lambda K, masked, strips: 16)
-        change(module, "fit", lambda K, tile: K < 64)
+        change(module, "FULL", 32)
         change(module, "sums_of", lambda K: [(True, True)] if K < 64 else [(True, False), (False, True)])
     else:
         change(module, "ROWS", 4)
