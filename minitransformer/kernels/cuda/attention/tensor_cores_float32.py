@@ -131,20 +131,19 @@ def parts_kernel(K):
     @cuda.jit
     def tensor_cores_float32_parts(x, words):
         """A block: a strip of 16 rows, and a thread a word of each of its squares; zeros for rows past the end"""
-        parts = cuda.local.array((PARTS, 1), uint32)
+        parts = cuda.local.array(PARTS, uint32)
         thread, strip, n = cuda.threadIdx.x, cuda.blockIdx.x, cuda.blockIdx.y
         lane, matrix = thread & 31, thread >> 5
         i = STRIP * strip + 8 * (matrix & 1) + (lane >> 2)
+        first = (n * cuda.gridDim.x + strip) * (K // 16)
         for k in range(K // 16):
             c = 16 * k + 8 * (matrix >> 1) + 2 * (lane & 3)
             if i < x.shape[1]:
-                take_apart(parts, 0, x[n, i, c], x[n, i, c + 1])
+                take_apart(parts, 0, 1, x[n, i, c], x[n, i, c + 1])
             else:
-                take_apart(parts, 0, float32(0), float32(0))
+                take_apart(parts, 0, 1, float32(0), float32(0))
             for p in range(PARTS):
-                words[(((n * cuda.gridDim.x + strip) * (K // 16) + k) * PARTS + p) * (SQUARE // 2) + thread] = parts[
-                    p, 0
-                ]
+                words[((first + k) * PARTS + p) * (SQUARE // 2) + thread] = parts[p]
 
     return tensor_cores_float32_parts
 
@@ -156,29 +155,32 @@ def up(rows):
 
 
 @cuda.jit(device=True, inline="always")
-def take_apart(parts, w, a, b):
-    """The word w of all three parts of two numbers"""
+def take_apart(parts, w, step, a, b):
+    """Two numbers: the word w of the first parts of both, the others' a step on each"""
     for p in range(PARTS):
         word = pack(a, b)
-        parts[p, w] = word
+        parts[w + step * p] = word
         a -= low(word)
         b -= high(word)
 
 
 @cuda.jit(device=True, inline="always")
-def multiply_parts(large, rest, n, a, k, b):
-    """large[n] + rest[n] += A B, and the next column of 8 as well: A and B in parts, A from the word 4 k on"""
-    for i in range(PARTS):
-        multiply_pair(rest, n, a, i, k, b, 2 - i)
-    for i in range(PARTS - 1):
-        multiply_pair(rest, n, a, i, k, b, 1 - i)
-    multiply_pair(large, n, a, 0, k, b, 0)
+def multiply_parts(large, rest, squares, a, w, b):
+    """large + rest += A B, so many times 16 columns: A and B in parts, A from the word w on"""
+    multiply_part(rest, squares, a, w, b, 2)
+    multiply_part(rest, squares, a, w + 4, b, 1)
+    multiply_part(rest, squares, a, w + 8, b, 0)
+    multiply_part(rest, squares, a, w, b, 1)
+    multiply_part(rest, squares, a, w + 4, b, 0)
+    multiply_part(large, squares, a, w, b, 0)
 
 
 @cuda.jit(device=True, inline="always")
-def multiply_pair(c, n, a, i, k, b, j):
-    multiply_into(c, n, a[i, 4 * k], a[i, 4 * k + 1], a[i, 4 * k + 2], a[i, 4 * k + 3], b[j, 0], b[j, 1])
-    multiply_into(c, n + 1, a[i, 4 * k], a[i, 4 * k + 1], a[i, 4 * k + 2], a[i, 4 * k + 3], b[j, 2], b[j, 3])
+def multiply_part(c, squares, a, w, b, p):
+    for n in range(squares):
+        at = PARTS * n + p
+        multiply_into(c, 2 * n, a[w], a[w + 1], a[w + 2], a[w + 3], b[at, 0], b[at, 1])
+        multiply_into(c, 2 * n + 1, a[w], a[w + 1], a[w + 2], a[w + 3], b[at, 2], b[at, 3])
 
 
 # ------------------------------------------------------------------------------------------------- a warp and its tiles
@@ -199,6 +201,14 @@ def left_factors(x, row, K, lane):
 
 
 @cuda.jit(device=True, inline="always")
+def keep(b, n, words):
+    b[n, 0] = words[0]
+    b[n, 1] = words[1]
+    b[n, 2] = words[2]
+    b[n, 3] = words[3]
+
+
+@cuda.jit(device=True, inline="always")
 def clear(c, n):
     for i in range(n):
         for e in range(4):
@@ -209,18 +219,16 @@ def clear(c, n):
 def products(s, rest, x, a, b, memory, at, rows, K, lane):
     """s = X tileᵀ, the strip with which x begins with every row of a tile"""
     at = at + 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)
+    for w in range(PARTS * K // 4):
+        a[w] = x[uint32(32 * w)]
     clear(s, rows // 8)
     clear(rest, rows // 8)
     for k in range(K // 16):
-        for p in range(PARTS):
-            for w in range(4):
-                a[p, w] = x[uint32(32 * (4 * (PARTS * k + p) + w))]
         for n in range(rows // 16):
             for p in range(PARTS):
                 word = ldmatrix(memory, at + ((n * (K // 16) + k) * PARTS + p) * SQUARE)
-                for e in range(4):
-                    b[p, e] = word[e]
-            multiply_parts(s, rest, 2 * n, a, 0, b)
+                keep(b, PARTS * n + p, word)
+        multiply_parts(s, rest, rows // 16, a, 4 * PARTS * k, b)
     for n in range(rows // 8):
         for e in range(4):
             s[n, e] += rest[n, e]
@@ -233,7 +241,7 @@ def add_rows(total, rescale, s, in_parts, large, rest, b, memory, at, rows, K, l
     for k in range(rows // 16):
         for w in range(4):
             n, e = 2 * k + (w >> 1), 2 * (w & 1)
-            take_apart(in_parts, 4 * k + w, s[n, e], s[n, e + 1])
+            take_apart(in_parts, 4 * PARTS * k + w, 4, s[n, e], s[n, e + 1])
     for c in range(0, K // 8, GROUP):
         clear(large, GROUP)
         clear(rest, GROUP)
@@ -241,9 +249,8 @@ def add_rows(total, rescale, s, in_parts, large, rest, b, memory, at, rows, K, l
             for n in range(GROUP // 2):
                 for p in range(PARTS):
                     word = ldmatrix_transposed(memory, at + ((k * (K // 16) + c // 2 + n) * PARTS + p) * SQUARE)
-                    for e in range(4):
-                        b[p, e] = word[e]
-                multiply_parts(large, rest, 2 * n, in_parts, k, b)
+                    keep(b, PARTS * n + p, word)
+            multiply_parts(large, rest, GROUP // 2, in_parts, 4 * PARTS * k, b)
         for n in range(GROUP):
             for e in range(4):
                 total[c + n, e] = total[c + n, e] * rescale[e >> 1] + (large[n, e] + rest[n, e])
@@ -263,17 +270,19 @@ def write_rows(out, total, h, factor, base, i, K, lane):
 
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
-    own, threads, across, packed, wide = STRIP * warps, 32 * warps, tile // 8, tile // 4, K // 8
-    spare, VALUES, SIZE = max(across, GROUP), PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
+    own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
+    factor, packed = PARTS * K // 4, PARTS * tile // 4
+    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
+    VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_forward(q, k, v, mask, n_heads, R, T, S, y, lse, scale):
         """A block: 16 queries for each warp"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array((squares, 4), uint32)
         s = cuda.local.array((across, 4), float32)
-        weights = cuda.local.array((PARTS, packed), uint32)
+        weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
         total = cuda.local.array((wide, 4), float32)
@@ -359,18 +368,20 @@ def row_kernel(K, warps):
 
 @cache
 def query_kernel(K, causal, masked, warps, tile):
-    own, threads, across, packed, wide = STRIP * warps, 32 * warps, tile // 8, tile // 4, K // 8
-    spare, VALUES, SIZE = max(across, GROUP), PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
+    own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
+    factor, packed = PARTS * K // 4, PARTS * tile // 4
+    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
+    VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_query_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dq, scale):
         """A block: the dq of 16 queries for each warp, past which the keys go"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array((squares, 4), uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
-        ds = cuda.local.array((PARTS, packed), uint32)
+        ds = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
         total = cuda.local.array((wide, 4), float32)
@@ -421,19 +432,21 @@ def query_kernel(K, causal, masked, warps, tile):
 
 @cache
 def key_kernel(for_keys, for_values, K, causal, masked, warps, tile):
-    own, threads, across, packed, wide = STRIP * warps, 32 * warps, tile // 8, tile // 4, K // 8
-    spare, TILE = max(across, GROUP), PARTS * tile * K  # dy's, then the queries'
+    own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
+    factor, packed = PARTS * K // 4, PARTS * tile // 4
+    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
+    TILE = PARTS * tile * K  # dy's, then the queries'
     SIZE = (2 + for_keys) * TILE  # dy, then the queries: two stages where they are needed to the end
     wide_key, wide_value = wide if for_keys else 1, wide if for_values else 1
 
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
         """A block: the dk, the dv or both of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array((squares, 4), uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
-        weights = cuda.local.array((PARTS, packed), uint32)
+        weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
         for_key = cuda.local.array((wide_key, 4), float32)
