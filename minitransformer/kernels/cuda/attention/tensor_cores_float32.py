@@ -67,24 +67,25 @@ PARTS = 3  # bfloat16 to a float32
 SQUARE = 16 * 16  # numbers that lie together, four matrices of 8 × 8
 WARPS = 4
 FULL = 64  # rows of a head in parts: a multiple, for no tile and no block ends in another head
+CHUNK = 2
 GROUP = 4  # columns of 8 that are summed up side by side
 
 
-def tile_of(K, masked, strips):
-    """Rows of a tile, for a kernel that multiplies so many strips by it: what there are registers for"""
-    return 16 if strips > 1 and K > (32 if masked else 64) else 32
+def tile_of(K, masked):
+    """Rows of a tile: two, of three parts, in 48 KB; what there are registers for"""
+    return 16 if masked and K > 64 else 32
 
 
-def sums_of(K):
-    """Whether dk, and whether dv: together where a thread has registers for both"""
-    return [(True, True)] if K <= 64 else [(True, False), (False, True)]
+def together(K):
+    """Whether a thread has registers for dk and dv"""
+    return K <= 64
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
     q, k, v = given[:3]
     y, lse = empty(q.shape, q), empty(q.shape[:2], q)
-    run(forward_kernel, 1, given, q, *map(in_parts, (q, k, v)), *given.flat[3:], y.reshape(-1), lse)
+    run(forward_kernel, given, q, *in_parts(q, k, v), *given.flat[3:], y.reshape(-1), lse)
     return given.of_queries(y), (given, y, lse)
 
 
@@ -97,26 +98,30 @@ def attention_backward(dy, saved):
     dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
     lse2, delta = (empty(n * filled(T), lse) for _ in range(2))
     launch(row_kernel(K, WARPS), (filled(T) // WARPS, n), 32 * WARPS, dy, y, lse, lse2, delta)
-    given_to_all = *map(in_parts, (dy, q, k, v)), *given.flat[3:], lse2, delta
-    run(query_kernel, 2, given, q, *given_to_all, dq.reshape(-1))
-    for sums in sums_of(K):
-        run(partial(key_kernel, *sums), 1 + sums[0], given, k, *given_to_all, dk.reshape(-1), dv.reshape(-1))
+    sees = given.flat[3:]
+    dy, q, k, v = in_parts(dy, q, k, v)
+    run(query_kernel, given, dq, dy, q, k, v, *sees, lse2, delta, dq.reshape(-1))
+    run(partial(key_kernel, together(K)), given, dk, dy, q, k, v, *sees, lse2, delta, dk.reshape(-1), dv.reshape(-1))
+    if not together(K):
+        run(value_kernel, given, dv, dy, q, k, *sees, lse2, dv.reshape(-1))
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
 
 
-def run(make, strips, given, owned, *args):
+def run(make, given, owned, *args):
     """Launch a kernel whose blocks each own WARPS strips of one head of `owned`."""
     n, rows, K = owned.shape
-    kernel = make(*given.variant, WARPS, tile_of(K, given.masked, strips))
+    kernel = make(*given.variant, WARPS, tile_of(K, given.masked))
     launch(kernel, (blocks(rows, STRIP * WARPS), n), 32 * WARPS, *args, given.scale)
 
 
-def in_parts(x):
-    """x (n, rows, K) in parts, two numbers to a word: square after square of a strip, strip after strip of a head"""
-    n, rows, K = x.shape
-    words = empty(n * filled(rows) * K * PARTS // 2, x, np.uint32)
-    launch(parts_kernel(K), (filled(rows) // STRIP, n), SQUARE // 2, x, words)
-    return words
+def in_parts(*arrays):
+    """Up to four x (n, rows, K) in parts, two numbers to a word: square after square, strip after strip of each head"""
+    K = arrays[0].shape[2]
+    strips = [x.shape[0] * filled(x.shape[1]) // STRIP for x in arrays]
+    words = empty((sum(strips), STRIP * K * PARTS // 2), arrays[0], np.uint32)
+    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *arrays, *arrays[: 4 - len(arrays)], words)
+    ends = np.cumsum(strips)
+    return [words[end - count : end].reshape(-1) for count, end in zip(strips, ends)]
 
 
 def filled(rows):
@@ -129,28 +134,32 @@ def filled(rows):
 @cache
 def parts_kernel(K):
     @cuda.jit
-    def tensor_cores_float32_parts(x, words):
-        """A block: a strip of 16 rows, and a thread a word of each of its squares; zeros for rows past the end"""
+    def tensor_cores_float32_parts(w, x, y, z, words):
+        """A block: a strip of one of these, and a thread a word of each of its squares; zeros for rows past the end"""
         parts = cuda.local.array(PARTS, uint32)
-        thread, strip, n = cuda.threadIdx.x, cuda.blockIdx.x, cuda.blockIdx.y
+        thread = cuda.threadIdx.x
         lane, matrix = thread & 31, thread >> 5
-        i = STRIP * strip + 8 * (matrix & 1) + (lane >> 2)
-        first = (n * cuda.gridDim.x + strip) * (K // 16)
+        own, strip = w, cuda.blockIdx.x
+        for other in (x, y, z):
+            if strip >= own.shape[0] * up(own.shape[1]) // STRIP:
+                strip -= own.shape[0] * up(own.shape[1]) // STRIP
+                own = other
+        n, i = strip // (up(own.shape[1]) // STRIP), strip % (up(own.shape[1]) // STRIP) * STRIP
+        i += 8 * (matrix & 1) + (lane >> 2)
         for k in range(K // 16):
             c = 16 * k + 8 * (matrix >> 1) + 2 * (lane & 3)
-            if i < x.shape[1]:
-                take_apart(parts, 0, 1, x[n, i, c], x[n, i, c + 1])
-            else:
-                take_apart(parts, 0, 1, float32(0), float32(0))
+            there = i < own.shape[1]
+            a, b = (own[n, i, c], own[n, i, c + 1]) if there else (float32(0), float32(0))
+            take_apart(parts, 0, 1, a, b)
             for p in range(PARTS):
-                words[((first + k) * PARTS + p) * (SQUARE // 2) + thread] = parts[p]
+                words[cuda.blockIdx.x, (PARTS * k + p) * (SQUARE // 2) + thread] = parts[p]
 
     return tensor_cores_float32_parts
 
 
 @cuda.jit(device=True, inline="always")
 def up(rows):
-    """The rows of a head, with those that fill it up"""
+    """`filled`, there"""
     return (rows + FULL - 1) // FULL * FULL
 
 
@@ -167,20 +176,20 @@ def take_apart(parts, w, step, a, b):
 @cuda.jit(device=True, inline="always")
 def multiply_parts(large, rest, squares, a, w, b):
     """large + rest += A B, so many times 16 columns: A and B in parts, A from the word w on"""
-    multiply_part(rest, squares, a, w, b, 2)
-    multiply_part(rest, squares, a, w + 4, b, 1)
+    multiply_part(rest, squares, a, w, b, 8)
+    multiply_part(rest, squares, a, w + 4, b, 4)
     multiply_part(rest, squares, a, w + 8, b, 0)
-    multiply_part(rest, squares, a, w, b, 1)
+    multiply_part(rest, squares, a, w, b, 4)
     multiply_part(rest, squares, a, w + 4, b, 0)
     multiply_part(large, squares, a, w, b, 0)
 
 
 @cuda.jit(device=True, inline="always")
-def multiply_part(c, squares, a, w, b, p):
+def multiply_part(c, squares, a, w, b, first):
     for n in range(squares):
-        at = PARTS * n + p
-        multiply_into(c, 2 * n, a[w], a[w + 1], a[w + 2], a[w + 3], b[at, 0], b[at, 1])
-        multiply_into(c, 2 * n + 1, a[w], a[w + 1], a[w + 2], a[w + 3], b[at, 2], b[at, 3])
+        at = 4 * PARTS * n + first
+        multiply_into(c, 2 * n, a[w], a[w + 1], a[w + 2], a[w + 3], b[at], b[at + 1])
+        multiply_into(c, 2 * n + 1, a[w], a[w + 1], a[w + 2], a[w + 3], b[at + 2], b[at + 3])
 
 
 # ------------------------------------------------------------------------------------------------- a warp and its tiles
@@ -188,24 +197,24 @@ def multiply_part(c, squares, a, w, b, p):
 
 @cuda.jit(device=True, inline="always")
 def copy_tile(memory, at, x, row, rows, K, thread, threads):
-    """Begin to copy the rows of a tile as they lie, from a row on, to memory[at:], 16 bytes a thread."""
-    there = row * (K * PARTS // 2) + 4 * thread
-    for c in range(rows * K * PARTS // (8 * threads)):
-        copy_async16(memory, at + 8 * thread + 8 * threads * c, x, there + 4 * threads * c, 16)
+    """Begin to copy rows of x as they lie, from a row on, to memory[at:], 16 bytes a thread."""
+    at, there = at + 8 * thread, row * (K * PARTS // 2) + 4 * thread
+    for turn in range(rows * K * PARTS // (8 * threads)):
+        copy_async16(memory, at + 8 * threads * turn, x, there + 4 * threads * turn, 16)
 
 
 @cuda.jit(device=True, inline="always")
-def left_factors(x, row, K, lane):
-    """A lane's words of the strip that begins with a row: every 32nd"""
+def own_words(x, row, K, lane):
+    """What a lane has of the strip that begins with a row: every 32nd word from here on"""
     return x[row * (K * PARTS // 2) + lane :]
 
 
 @cuda.jit(device=True, inline="always")
-def keep(b, n, words):
-    b[n, 0] = words[0]
-    b[n, 1] = words[1]
-    b[n, 2] = words[2]
-    b[n, 3] = words[3]
+def keep(b, at, words):
+    b[at] = words[0]
+    b[at + 1] = words[1]
+    b[at + 2] = words[2]
+    b[at + 3] = words[3]
 
 
 @cuda.jit(device=True, inline="always")
@@ -216,41 +225,42 @@ def clear(c, n):
 
 
 @cuda.jit(device=True, inline="always")
-def products(s, rest, x, a, b, memory, at, rows, K, lane):
-    """s = X tileᵀ, the strip with which x begins with every row of a tile"""
-    at = at + 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)
-    for w in range(PARTS * K // 4):
-        a[w] = x[uint32(32 * w)]
+def products(s, rest, own, a, b, memory, at, rows, K, lane):
+    """s = X tileᵀ, a strip (`own_words`) with every row of a tile"""
+    at = at + 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)  # the matrix on the right comes before that below
     clear(s, rows // 8)
     clear(rest, rows // 8)
-    for k in range(K // 16):
-        for n in range(rows // 16):
-            for p in range(PARTS):
-                word = ldmatrix(memory, at + ((n * (K // 16) + k) * PARTS + p) * SQUARE)
-                keep(b, PARTS * n + p, word)
-        multiply_parts(s, rest, rows // 16, a, 4 * PARTS * k, b)
+    for first in range(0, K // 16, CHUNK):
+        for w in range(4 * PARTS * CHUNK):
+            a[w] = own[uint32(32 * (4 * PARTS * first + w))]
+        for k in range(CHUNK):
+            for n in range(rows // 16):
+                for p in range(PARTS):
+                    there = at + ((n * (K // 16) + first + k) * PARTS + p) * SQUARE
+                    keep(b, 4 * (PARTS * n + p), ldmatrix(memory, there))
+            multiply_parts(s, rest, rows // 16, a, 4 * PARTS * k, b)
     for n in range(rows // 8):
         for e in range(4):
             s[n, e] += rest[n, e]
 
 
 @cuda.jit(device=True, inline="always")
-def add_rows(total, rescale, s, in_parts, large, rest, b, memory, at, rows, K, lane):
+def add_rows(total, rescale, s, a, large, rest, b, memory, at, rows, K, lane):
     """total = rescale total + s tile"""
     at = at + 8 * lane
     for k in range(rows // 16):
         for w in range(4):
             n, e = 2 * k + (w >> 1), 2 * (w & 1)
-            take_apart(in_parts, 4 * PARTS * k + w, 4, s[n, e], s[n, e + 1])
+            take_apart(a, 4 * PARTS * k + w, 4, s[n, e], s[n, e + 1])
     for c in range(0, K // 8, GROUP):
         clear(large, GROUP)
         clear(rest, GROUP)
         for k in range(rows // 16):
             for n in range(GROUP // 2):
                 for p in range(PARTS):
-                    word = ldmatrix_transposed(memory, at + ((k * (K // 16) + c // 2 + n) * PARTS + p) * SQUARE)
-                    keep(b, PARTS * n + p, word)
-            multiply_parts(large, rest, GROUP // 2, in_parts, 4 * PARTS * k, b)
+                    there = at + ((k * (K // 16) + c // 2 + n) * PARTS + p) * SQUARE
+                    keep(b, 4 * (PARTS * n + p), ldmatrix_transposed(memory, there))
+            multiply_parts(large, rest, GROUP // 2, a, 4 * PARTS * k, b)
         for n in range(GROUP):
             for e in range(4):
                 total[c + n, e] = total[c + n, e] * rescale[e >> 1] + (large[n, e] + rest[n, e])
@@ -271,8 +281,8 @@ def write_rows(out, total, h, factor, base, i, K, lane):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = PARTS * K // 4, PARTS * tile // 4
-    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
@@ -280,7 +290,7 @@ def forward_kernel(K, causal, masked, warps, tile):
         """A block: 16 queries for each warp"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
         a = cuda.local.array(factor, uint32)
-        b = cuda.local.array((squares, 4), uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
         weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
@@ -292,11 +302,11 @@ def forward_kernel(K, causal, masked, warps, tile):
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, n = cuda.blockIdx.x * own, cuda.blockIdx.y
-        of_q, of_k = n * up(T), n // R * up(S)  # where the head begins
+        of_q, of_k = n * up(T), n // R * up(S)
         strip = first + STRIP * warp
         i = strip + (lane >> 2)  # this lane has rows i and i + 8
         scale2 = scale * LOG2E
-        own_q = left_factors(q, of_q + strip, K, lane)
+        own_q = own_words(q, of_q + strip, K, lane)
         clear(total, wide)
         for h in range(2):
             m[h] = NOTHING
@@ -369,8 +379,8 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = PARTS * K // 4, PARTS * tile // 4
-    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
@@ -378,7 +388,7 @@ def query_kernel(K, causal, masked, warps, tile):
         """A block: the dq of 16 queries for each warp, past which the keys go"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
         a = cuda.local.array(factor, uint32)
-        b = cuda.local.array((squares, 4), uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
         ds = cuda.local.array(packed, uint32)
@@ -395,7 +405,7 @@ def query_kernel(K, causal, masked, warps, tile):
         strip = first + STRIP * warp
         i = strip + (lane >> 2)
         scale2 = scale * LOG2E
-        own_q, own_dy = left_factors(q, of_q + strip, K, lane), left_factors(dy, of_q + strip, K, lane)
+        own_q, own_dy = own_words(q, of_q + strip, K, lane), own_words(dy, of_q + strip, K, lane)
         clear(total, wide)
         for h in range(2):
             own_lse[h] = lse2[of_q + i + 8 * h]
@@ -431,79 +441,126 @@ def query_kernel(K, causal, masked, warps, tile):
 
 
 @cache
-def key_kernel(for_keys, for_values, K, causal, masked, warps, tile):
+def key_kernel(with_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = PARTS * K // 4, PARTS * tile // 4
-    spare, squares = max(across, GROUP), PARTS * max(across, GROUP) // 2
-    TILE = PARTS * tile * K  # dy's, then the queries'
-    SIZE = (2 + for_keys) * TILE  # dy, then the queries: two stages where they are needed to the end
-    wide_key, wide_value = wide if for_keys else 1, wide if for_values else 1
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
+    wide_value = wide if with_values else 1
 
+    @cuda.jit
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
-        """A block: the dk, the dv or both of 16 keys for each warp, past which go the queries of all heads they have"""
+        """A block: the dk, and perhaps dv, of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
         a = cuda.local.array(factor, uint32)
-        b = cuda.local.array((squares, 4), uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
         weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
-        for_key = cuda.local.array((wide_key, 4), float32)
+        for_key = cuda.local.array((wide, 4), float32)
         for_value = cuda.local.array((wide_value, 4), float32)
         rescale = cuda.local.array(2, float32)
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, g = cuda.blockIdx.x * own, cuda.blockIdx.y
-        of_k = g * up(S)
         strip = first + STRIP * warp
         j = strip + (lane >> 2)  # this lane has keys j and j + 8
         scale2 = scale * LOG2E
-        own_k, own_v = left_factors(k, of_k + strip, K, lane), left_factors(v, of_k + strip, K, lane)
-        clear(for_key, wide_key)
+        own_k, own_v = own_words(k, g * up(S) + strip, K, lane), own_words(v, g * up(S) + strip, K, lane)
+        clear(for_key, wide)
         clear(for_value, wide_value)
         rescale[0] = rescale[1] = float32(1)
         begin = max(first + T - S, 0) // tile * tile if causal else 0
-        tiles = max(T - begin + tile - 1, 0) // tile  # of one head
-        next_n, next_i = g * R, begin
-        if tiles > 0:
-            copy_tile(memory, TILE, q, next_n * up(T) + begin, tile, K, thread, threads)
-        for step in range(R * tiles):
-            n, i, of_q = next_n, next_i, next_n * up(T)
-            QUERIES = TILE + (step & 1) * TILE * for_keys
-            wait_for_copies()
-            cuda.syncthreads()  # the queries are there, and all are done with the dy before
-            copy_tile(memory, 0, dy, of_q + i, tile, K, thread, threads)
-            products(s, rest, own_k, a, b, memory, QUERIES, tile, K, lane)
-            for c in range(across):
-                its_lse = load2(lse2, of_q + i + 8 * c + 2 * (lane & 3))
-                for e in range(4):
-                    s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
-            if masked or (causal and i + S - T < strip + STRIP - 1):
-                hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
-            wait_for_copies()
-            cuda.syncthreads()
-            next_i += tile
-            if next_i >= T:
-                next_n, next_i = n + 1, begin
-            if step + 1 < R * tiles:
-                NEXT = TILE + (step + 1) % 2 * TILE * for_keys
-                copy_tile(memory, NEXT, q, next_n * up(T) + next_i, tile, K, thread, threads)
-            if for_values:
-                add_rows(for_value, rescale, s, weights, large, rest, b, memory, 0, tile, K, lane)
-            if for_keys:
-                products(dw, rest, own_v, a, b, memory, 0, tile, K, lane)
+        for n in range(g * R, (g + 1) * R):
+            of_q = n * up(T)
+            if begin < T:
+                copy_tile(memory, DYS, dy, of_q + begin, tile, K, thread, threads)
+            for i in range(begin, T, tile):
+                wait_for_copies()
+                cuda.syncthreads()
+                copy_tile(memory, 0, q, of_q + i, tile, K, thread, threads)
+                products(dw, rest, own_v, a, b, memory, DYS, tile, K, lane)
+                wait_for_copies()
+                cuda.syncthreads()
+                products(s, rest, own_k, a, b, memory, 0, tile, K, lane)
+                for c in range(across):
+                    its_lse = load2(lse2, of_q + i + 8 * c + 2 * (lane & 3))
+                    for e in range(4):
+                        s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
+                if masked or (causal and i + S - T < strip + STRIP - 1):
+                    hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
+                if with_values:
+                    add_rows(for_value, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)
+                    cuda.syncthreads()
+                if i + tile < T:
+                    copy_tile(memory, DYS, dy, of_q + i + tile, tile, K, thread, threads)
                 for c in range(across):
                     its_delta = load2(delta, of_q + i + 8 * c + 2 * (lane & 3))
                     for e in range(4):
                         s[c, e] *= dw[c, e] - its_delta[e & 1]  # w = softmax(s)
-                add_rows(for_key, rescale, s, weights, large, rest, b, memory, QUERIES, tile, K, lane)
+                add_rows(for_key, rescale, s, weights, large, rest, b, memory, 0, tile, K, lane)
         for h in range(2):
             if j + 8 * h < S:
-                if for_keys:
-                    write_rows(dk, for_key, h, scale, g * S * K, j + 8 * h, K, lane)
-                if for_values:
+                write_rows(dk, for_key, h, scale, g * S * K, j + 8 * h, K, lane)
+                if with_values:
                     write_rows(dv, for_value, h, float32(1), g * S * K, j + 8 * h, K, lane)
 
-    tensor_cores_float32_key_gradients.__name__ += "_of_k" * (not for_values) + "_of_v" * (not for_keys)
-    return cuda.jit(tensor_cores_float32_key_gradients)
+    return tensor_cores_float32_key_gradients
+
+
+@cache
+def value_kernel(K, causal, masked, warps, tile):
+    own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
+
+    @cuda.jit
+    def tensor_cores_float32_value_gradients(dy, q, k, mask, n_heads, R, T, S, lse2, dv, scale):
+        """A block: the dv of 16 keys for each warp, where it does not come with dk"""
+        memory = cuda.shared.array(SIZE, uint16, alignment=16)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array(others, uint32)
+        s = cuda.local.array((across, 4), float32)
+        weights = cuda.local.array(packed, uint32)
+        large = cuda.local.array((GROUP, 4), float32)
+        rest = cuda.local.array((spare, 4), float32)
+        total = cuda.local.array((wide, 4), float32)
+        rescale = cuda.local.array(2, float32)
+        thread = cuda.threadIdx.x
+        lane, warp = thread & 31, thread >> 5
+        first, g = cuda.blockIdx.x * own, cuda.blockIdx.y
+        strip = first + STRIP * warp
+        j = strip + (lane >> 2)
+        scale2 = scale * LOG2E
+        own_k = own_words(k, g * up(S) + strip, K, lane)
+        clear(total, wide)
+        rescale[0] = rescale[1] = float32(1)
+        begin = max(first + T - S, 0) // tile * tile if causal else 0
+        for n in range(g * R, (g + 1) * R):
+            of_q = n * up(T)
+            if begin < T:
+                copy_tile(memory, 0, q, of_q + begin, tile, K, thread, threads)
+            for i in range(begin, T, tile):
+                wait_for_copies()
+                cuda.syncthreads()
+                copy_tile(memory, DYS, dy, of_q + i, tile, K, thread, threads)
+                products(s, rest, own_k, a, b, memory, 0, tile, K, lane)
+                for c in range(across):
+                    its_lse = load2(lse2, of_q + i + 8 * c + 2 * (lane & 3))
+                    for e in range(4):
+                        s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
+                if masked or (causal and i + S - T < strip + STRIP - 1):
+                    hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
+                wait_for_copies()
+                cuda.syncthreads()
+                if i + tile < T:
+                    copy_tile(memory, 0, q, of_q + i + tile, tile, K, thread, threads)
+                add_rows(total, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)  # y = w v
+        for h in range(2):
+            if j + 8 * h < S:
+                write_rows(dv, total, h, float32(1), g * S * K, j + 8 * h, K, lane)
+
+    return tensor_cores_float32_value_gradients
