@@ -33,6 +33,7 @@ number beyond 3.39e38 becomes NaN, as ∞ does; one below 2⁻¹¹⁰ or so lose
 import math
 from functools import cache, partial
 
+import numpy as np
 from numba import cuda, float32, uint16, uint32
 
 from ..arrays import empty
@@ -43,45 +44,48 @@ from .tensor_cores import (
     EVERYTHING,
     LN2,
     LOG2E,
-    PAD,
     STRIP,
     hide_from_queries,
     hide_keys,
     largest_of_row,
     multiply_into,
-    right_place,
     sum_of_row,
-    turned_place,
 )
-from .warp import exp2, high, ldmatrix, ldmatrix_transposed, load2, load4, low, pack, store_shared_words2
+from .warp import (
+    copy_async16,
+    exp2,
+    high,
+    ldmatrix,
+    ldmatrix_transposed,
+    load2,
+    low,
+    pack,
+    wait_for_copies,
+)
 
 PARTS = 3  # bfloat16 to a float32
+SQUARE = 16 * 16  # numbers that lie together, four matrices of 8 × 8
 WARPS = 4
-MOST_SHARED = 48 * 1024  # bytes
-AT_ONCE = 4  # times 16 bytes that a thread asks for before it waits, at most
+FULL = 64  # rows of a head in parts: a multiple, for no tile and no block ends in another head
+CHUNK = 2
 GROUP = 4  # columns of 8 that are summed up side by side
 
 
-def tile_of(K, masked, strips):
-    """Rows of a tile, for a kernel that multiplies so many strips by it: what there are registers for"""
-    return 16 if strips > 1 and (K > 64 or masked) else 32
+def tile_of(K, masked):
+    """Rows of a tile: two, of three parts, in 48 KB; what there are registers for"""
+    return 16 if masked and K > 64 else 32
 
 
-def fit(K, tile):
-    """Whether there is room for two tiles, each in three planes"""
-    return 2 * 2 * PARTS * tile * (K + PAD) <= MOST_SHARED
-
-
-def sums_of(K):
-    """Whether dk, and whether dv: together where a thread has registers for both"""
-    return [(True, True)] if K <= 64 else [(True, False), (False, True)]
+def together(K):
+    """Whether a thread has registers for dk and dv"""
+    return K <= 64
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = problem("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
-    q = given.q
+    q, k, v = given[:3]
     y, lse = empty(q.shape, q), empty(q.shape[:2], q)
-    run(forward_kernel, 1, given, q, *given.flat, y.reshape(-1), lse)
+    run(forward_kernel, given, q, *in_parts(q, k, v), *given.flat[3:], y.reshape(-1), lse)
     return given.of_queries(y), (given, y, lse)
 
 
@@ -89,85 +93,128 @@ def attention_backward(dy, saved):
     """dq, dk, dv, dbias = None"""
     given, y, lse = saved
     q, k, v = given[:3]
-    dy = upstream(dy, given).reshape(-1)
+    n, T, K = q.shape
+    dy = upstream(dy, given)
     dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
-    delta, lse2 = (empty(lse.size, lse) for _ in range(2))
-    of_rows, grid = row_kernel(q.shape[2], WARPS), (blocks(lse.size, WARPS),)
-    launch(of_rows, grid, 32 * WARPS, dy, y.reshape(-1), lse.reshape(-1), lse2, delta, lse.size)
-    run(query_kernel, 2, given, q, dy, *given.flat, lse2, delta, dq.reshape(-1))
-    for sums in sums_of(q.shape[2]):
-        of_keys = given, k, dy, *given.flat, lse2, delta, dk.reshape(-1), dv.reshape(-1)
-        run(partial(key_kernel, *sums), 1 + sums[0], *of_keys)
+    lse2, delta = (empty(n * filled(T), lse) for _ in range(2))
+    launch(row_kernel(K, WARPS), (filled(T) // WARPS, n), 32 * WARPS, dy, y, lse, lse2, delta)
+    sees = given.flat[3:]
+    dy, q, k, v = in_parts(dy, q, k, v)
+    run(query_kernel, given, dq, dy, q, k, v, *sees, lse2, delta, dq.reshape(-1))
+    run(partial(key_kernel, together(K)), given, dk, dy, q, k, v, *sees, lse2, delta, dk.reshape(-1), dv.reshape(-1))
+    if not together(K):
+        run(value_kernel, given, dv, dy, q, k, *sees, lse2, dv.reshape(-1))
     return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
 
 
-def run(make, strips, given, owned, *args):
+def run(make, given, owned, *args):
     """Launch a kernel whose blocks each own WARPS strips of one head of `owned`."""
     n, rows, K = owned.shape
-    kernel = make(*given.variant, WARPS, tile_of(K, given.masked, strips))
+    kernel = make(*given.variant, WARPS, tile_of(K, given.masked))
     launch(kernel, (blocks(rows, STRIP * WARPS), n), 32 * WARPS, *args, given.scale)
+
+
+def in_parts(*arrays):
+    """Up to four x (n, rows, K) in parts, two numbers to a word: square after square, strip after strip of each head"""
+    K = arrays[0].shape[2]
+    strips = [x.shape[0] * filled(x.shape[1]) // STRIP for x in arrays]
+    words = empty((sum(strips), STRIP * K * PARTS // 2), arrays[0], np.uint32)
+    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *arrays, *arrays[: 4 - len(arrays)], words)
+    ends = np.cumsum(strips)
+    return [words[end - count : end].reshape(-1) for count, end in zip(strips, ends)]
+
+
+def filled(rows):
+    return blocks(rows, FULL) * FULL
 
 
 # ------------------------------------------------------------------------------------------------- numbers in parts
 
 
+@cache
+def parts_kernel(K):
+    @cuda.jit
+    def tensor_cores_float32_parts(w, x, y, z, words):
+        """A block: a strip of one of these, and a thread a word of each of its squares; zeros for rows past the end"""
+        parts = cuda.local.array(PARTS, uint32)
+        thread = cuda.threadIdx.x
+        lane, matrix = thread & 31, thread >> 5
+        own, strip = w, cuda.blockIdx.x
+        for other in (x, y, z):
+            if strip >= own.shape[0] * up(own.shape[1]) // STRIP:
+                strip -= own.shape[0] * up(own.shape[1]) // STRIP
+                own = other
+        n, i = strip // (up(own.shape[1]) // STRIP), strip % (up(own.shape[1]) // STRIP) * STRIP
+        i += 8 * (matrix & 1) + (lane >> 2)
+        for k in range(K // 16):
+            c = 16 * k + 8 * (matrix >> 1) + 2 * (lane & 3)
+            there = i < own.shape[1]
+            a, b = (own[n, i, c], own[n, i, c + 1]) if there else (float32(0), float32(0))
+            take_apart(parts, 0, 1, a, b)
+            for p in range(PARTS):
+                words[cuda.blockIdx.x, (PARTS * k + p) * (SQUARE // 2) + thread] = parts[p]
+
+    return tensor_cores_float32_parts
+
+
 @cuda.jit(device=True, inline="always")
-def take_apart(parts, w, a, b):
-    """The word w of all three parts of two numbers"""
+def up(rows):
+    """`filled`, there"""
+    return (rows + FULL - 1) // FULL * FULL
+
+
+@cuda.jit(device=True, inline="always")
+def take_apart(parts, w, step, a, b):
+    """Two numbers: the word w of the first parts of both, the others' a step on each"""
     for p in range(PARTS):
         word = pack(a, b)
-        parts[p, w] = word
+        parts[w + step * p] = word
         a -= low(word)
         b -= high(word)
 
 
 @cuda.jit(device=True, inline="always")
-def multiply_parts(large, rest, n, a, b):
-    """large[n] + rest[n] += A B, and the next column of 8 as well: A and B in parts, B as ldmatrix brings it"""
-    for i in range(PARTS):
-        multiply_pair(rest, n, a, i, b, 2 - i)
-    for i in range(PARTS - 1):
-        multiply_pair(rest, n, a, i, b, 1 - i)
-    multiply_pair(large, n, a, 0, b, 0)
+def multiply_parts(large, rest, squares, a, w, b):
+    """large + rest += A B, so many times 16 columns: A and B in parts, A from the word w on"""
+    multiply_part(rest, squares, a, w, b, 8)
+    multiply_part(rest, squares, a, w + 4, b, 4)
+    multiply_part(rest, squares, a, w + 8, b, 0)
+    multiply_part(rest, squares, a, w, b, 4)
+    multiply_part(rest, squares, a, w + 4, b, 0)
+    multiply_part(large, squares, a, w, b, 0)
 
 
 @cuda.jit(device=True, inline="always")
-def multiply_pair(c, n, a, i, b, j):
-    multiply_into(c, n, a[i, 0], a[i, 1], a[i, 2], a[i, 3], b[j, 0], b[j, 1])
-    multiply_into(c, n + 1, a[i, 0], a[i, 1], a[i, 2], a[i, 3], b[j, 2], b[j, 3])
+def multiply_part(c, squares, a, w, b, first):
+    for n in range(squares):
+        at = 4 * PARTS * n + first
+        multiply_into(c, 2 * n, a[w], a[w + 1], a[w + 2], a[w + 3], b[at], b[at + 1])
+        multiply_into(c, 2 * n + 1, a[w], a[w + 1], a[w + 2], a[w + 3], b[at + 2], b[at + 3])
 
 
 # ------------------------------------------------------------------------------------------------- a warp and its tiles
 
 
 @cuda.jit(device=True, inline="always")
-def left_parts(parts, x, base, i, limit, k, K, lane):
-    """Columns 16 k to 16 k + 15 of rows i and i + 8, as a left factor in parts; past the limit, the last row's"""
-    for w in range(4):
-        row = min(i + 8 * (w & 1), limit - 1)
-        two = load2(x, base + row * K + 16 * k + 8 * (w >> 1) + 2 * (lane & 3))
-        take_apart(parts, w, two[0], two[1])
+def copy_tile(memory, at, x, row, rows, K, thread, threads):
+    """Begin to copy rows of x as they lie, from a row on, to memory[at:], 16 bytes a thread."""
+    at, there = at + 8 * thread, row * (K * PARTS // 2) + 4 * thread
+    for turn in range(rows * K * PARTS // (8 * threads)):
+        copy_async16(memory, at + 8 * threads * turn, x, there + 4 * threads * turn, 16)
 
 
 @cuda.jit(device=True, inline="always")
-def bring(memory, at, x, base, first, limit, words, parts, rows, K, at_once, thread, threads):
-    """Rows of x to memory[at:] in three planes, 16 bytes a thread; zeros for those past the limit"""
-    r, c, step = thread // (K // 4), thread % (K // 4) * 4, threads // (K // 4)
-    for turn in range(rows // (at_once * step)):  # so often for every thread: unrolled, unlike a loop that begins at r
-        for n in range(at_once):  # all of them are on their way before the first is waited for
-            row = r + (turn * at_once + n) * step
-            for e in range(4):
-                words[n, e] = float32(0)
-            if first + row < limit:
-                four = load4(x, base + (first + row) * K + c)
-                for e in range(4):
-                    words[n, e] = four[e]
-        for n in range(at_once):
-            take_apart(parts, 0, words[n, 0], words[n, 1])
-            take_apart(parts, 1, words[n, 2], words[n, 3])
-            for p in range(PARTS):
-                there = at + (p * rows + r + (turn * at_once + n) * step) * (K + PAD) + c
-                store_shared_words2(memory, there, parts[p, 0], parts[p, 1])
+def own_words(x, row, K, lane):
+    """What a lane has of the strip that begins with a row: every 32nd word from here on"""
+    return x[row * (K * PARTS // 2) + lane :]
+
+
+@cuda.jit(device=True, inline="always")
+def keep(b, at, words):
+    b[at] = words[0]
+    b[at + 1] = words[1]
+    b[at + 2] = words[2]
+    b[at + 3] = words[3]
 
 
 @cuda.jit(device=True, inline="always")
@@ -178,38 +225,42 @@ def clear(c, n):
 
 
 @cuda.jit(device=True, inline="always")
-def products(s, rest, x, base, i, limit, a, b, memory, at, rows, K, lane):
-    """s = X tileᵀ, the strip of rows i and i + 8 with every row of a tile; `at`: `right_place`"""
+def products(s, rest, own, a, b, memory, at, rows, K, lane):
+    """s = X tileᵀ, a strip (`own_words`) with every row of a tile"""
+    at = at + 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)  # the matrix on the right comes before that below
     clear(s, rows // 8)
     clear(rest, rows // 8)
-    for k in range(K // 16):
-        left_parts(a, x, base, i, limit, k, K, lane)
-        for n in range(rows // 16):
-            for p in range(PARTS):
-                word = ldmatrix(memory, at + (p * rows + 16 * n) * (K + PAD) + 16 * k)
-                for e in range(4):
-                    b[p, e] = word[e]
-            multiply_parts(s, rest, 2 * n, a, b)
+    for first in range(0, K // 16, CHUNK):
+        for w in range(4 * PARTS * CHUNK):
+            a[w] = own[uint32(32 * (4 * PARTS * first + w))]
+        for k in range(CHUNK):
+            for n in range(rows // 16):
+                for p in range(PARTS):
+                    there = at + ((n * (K // 16) + first + k) * PARTS + p) * SQUARE
+                    keep(b, 4 * (PARTS * n + p), ldmatrix(memory, there))
+            multiply_parts(s, rest, rows // 16, a, 4 * PARTS * k, b)
     for n in range(rows // 8):
         for e in range(4):
             s[n, e] += rest[n, e]
 
 
 @cuda.jit(device=True, inline="always")
-def add_rows(total, rescale, s, large, rest, a, b, memory, at, rows, K):
-    """total = rescale total + s tile; `at`: `turned_place`"""
+def add_rows(total, rescale, s, a, large, rest, b, memory, at, rows, K, lane):
+    """total = rescale total + s tile"""
+    at = at + 8 * lane
+    for k in range(rows // 16):
+        for w in range(4):
+            n, e = 2 * k + (w >> 1), 2 * (w & 1)
+            take_apart(a, 4 * PARTS * k + w, 4, s[n, e], s[n, e + 1])
     for c in range(0, K // 8, GROUP):
         clear(large, GROUP)
         clear(rest, GROUP)
         for k in range(rows // 16):
-            for w in range(4):
-                take_apart(a, w, s[2 * k + (w >> 1), 2 * (w & 1)], s[2 * k + (w >> 1), 2 * (w & 1) + 1])
             for n in range(GROUP // 2):
                 for p in range(PARTS):
-                    word = ldmatrix_transposed(memory, at + (p * rows + 16 * k) * (K + PAD) + 8 * c + 16 * n)
-                    for e in range(4):
-                        b[p, e] = word[e]
-                multiply_parts(large, rest, 2 * n, a, b)
+                    there = at + ((k * (K // 16) + c // 2 + n) * PARTS + p) * SQUARE
+                    keep(b, 4 * (PARTS * n + p), ldmatrix_transposed(memory, there))
+            multiply_parts(large, rest, GROUP // 2, a, 4 * PARTS * k, b)
         for n in range(GROUP):
             for e in range(4):
                 total[c + n, e] = total[c + n, e] * rescale[e >> 1] + (large[n, e] + rest[n, e])
@@ -218,9 +269,10 @@ def add_rows(total, rescale, s, large, rest, a, b, memory, at, rows, K):
 @cuda.jit(device=True, inline="always")
 def write_rows(out, total, h, factor, base, i, K, lane):
     """Row i = factor total, the half h of a strip"""
+    row = out[base + i * K :]
     for n in range(K // 8):
         for e in range(2):
-            out[base + i * K + 8 * n + 2 * (lane & 3) + e] = total[n, 2 * h + e] * factor
+            row[8 * n + 2 * (lane & 3) + e] = total[n, 2 * h + e] * factor
 
 
 # ------------------------------------------------------------------------------------------------------------- forward
@@ -229,19 +281,18 @@ def write_rows(out, total, h, factor, base, i, K, lane):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    spare, at_once = max(across, GROUP), min(AT_ONCE, tile * K // 4 // threads)
-    both = fit(K, tile)
-    PLANES = PARTS * tile * (K + PAD)
-    VALUES, SIZE = (PLANES, 2 * PLANES) if both else (0, PLANES)  # behind the keys, or in their place
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_forward(q, k, v, mask, n_heads, R, T, S, y, lse, scale):
         """A block: 16 queries for each warp"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        words = cuda.local.array((at_once, 4), float32)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
+        weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
         total = cuda.local.array((wide, 4), float32)
@@ -251,21 +302,23 @@ def forward_kernel(K, causal, masked, warps, tile):
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, n = cuda.blockIdx.x * own, cuda.blockIdx.y
-        of_q, of_k = n * T * K, n // R * S * K  # where the head begins
+        of_q, of_k = n * up(T), n // R * up(S)
         strip = first + STRIP * warp
         i = strip + (lane >> 2)  # this lane has rows i and i + 8
         scale2 = scale * LOG2E
+        own_q = own_words(q, of_q + strip, K, lane)
         clear(total, wide)
         for h in range(2):
             m[h] = NOTHING
             l[h] = float32(0)
-        for j in range(0, visible(first + own, T, S, causal), tile):
-            cuda.syncthreads()  # all are done with the tile before
-            bring(memory, 0, k, of_k, j, S, words, a, tile, K, at_once, thread, threads)
-            if both:
-                bring(memory, VALUES, v, of_k, j, S, words, a, tile, K, at_once, thread, threads)
-            cuda.syncthreads()  # the tile is there
-            products(s, rest, q, of_q, i, T, a, b, memory, right_place(lane, K), tile, K, lane)
+        seen = visible(first + own, T, S, causal)
+        if seen > 0:
+            copy_tile(memory, 0, k, of_k, tile, K, thread, threads)
+        for j in range(0, seen, tile):
+            wait_for_copies()
+            cuda.syncthreads()  # the keys are there, and all are done with the values before
+            copy_tile(memory, VALUES, v, of_k + j, tile, K, thread, threads)
+            products(s, rest, own_q, a, b, memory, 0, tile, K, lane)
             if masked or j + tile > S or (causal and j + tile > strip + 1 + S - T):
                 hide_keys(s, NOTHING, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
             for h in range(2):
@@ -281,16 +334,16 @@ def forward_kernel(K, causal, masked, warps, tile):
                     for e in range(2 * h, 2 * h + 2):
                         s[c, e] = exp2(s[c, e] * scale2 - shift)
                         l[h] += s[c, e]
-            if not both:
-                cuda.syncthreads()
-                bring(memory, VALUES, v, of_k, j, S, words, a, tile, K, at_once, thread, threads)
-                cuda.syncthreads()
-            add_rows(total, rescale, s, large, rest, a, b, memory, VALUES + turned_place(lane, K), tile, K)
+            wait_for_copies()
+            cuda.syncthreads()  # the values are there, and all are done with the keys
+            if j + tile < seen:
+                copy_tile(memory, 0, k, of_k + j + tile, tile, K, thread, threads)
+            add_rows(total, rescale, s, weights, large, rest, b, memory, VALUES, tile, K, lane)
         for h in range(2):
             weight = sum_of_row(l[h])
             if i + 8 * h < T:
                 share = float32(1) / weight if weight > float32(0) else float32(0)
-                write_rows(y, total, h, share, of_q, i + 8 * h, K, lane)
+                write_rows(y, total, h, share, n * T * K, i + 8 * h, K, lane)
                 if lane & 3 == 0:
                     found = m[h] * LN2 + math.log(weight) if weight > float32(0) else NOTHING
                     lse[n, i + 8 * h] = found
@@ -304,19 +357,21 @@ def forward_kernel(K, causal, masked, warps, tile):
 @cache
 def row_kernel(K, warps):
     @cuda.jit
-    def tensor_cores_float32_rows(dy, y, lse, lse2, delta, n_rows):
+    def tensor_cores_float32_rows(dy, y, lse, lse2, delta):
         """A warp: δ = Σ_K dy y of one row, and lse as an exponent of 2; +∞ where it is -∞, so that weights are 0"""
         lane = cuda.threadIdx.x & 31
-        row = cuda.blockIdx.x * warps + (cuda.threadIdx.x >> 5)
-        if row < n_rows:
-            total = float32(0)
+        i, n = cuda.blockIdx.x * warps + (cuda.threadIdx.x >> 5), cuda.blockIdx.y
+        total, found = float32(0), NOTHING
+        if i < lse.shape[1]:
+            found = lse[n, i]
             for c in range(lane, K, 32):
-                total += dy[row * K + c] * y[row * K + c]
+                total += dy[n, i, c] * y[n, i, c]
             for e in range(5):
                 total += cuda.shfl_xor_sync(0xFFFFFFFF, total, 1 << e)
-            if lane == 0:
-                delta[row] = total
-                lse2[row] = lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING
+        if lane == 0:
+            row = n * up(lse.shape[1]) + i
+            delta[row] = total
+            lse2[row] = found * LOG2E if found > NOTHING else EVERYTHING
 
     return tensor_cores_float32_rows
 
@@ -324,18 +379,19 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    spare, at_once = max(across, GROUP), min(AT_ONCE, tile * K // 4 // threads)
-    VALUES, SIZE = PARTS * tile * (K + PAD), 2 * PARTS * tile * (K + PAD)  # behind the keys
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_query_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dq, scale):
         """A block: the dq of 16 queries for each warp, past which the keys go"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        words = cuda.local.array((at_once, 4), float32)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
+        ds = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
         total = cuda.local.array((wide, 4), float32)
@@ -345,23 +401,29 @@ def query_kernel(K, causal, masked, warps, tile):
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, n = cuda.blockIdx.x * own, cuda.blockIdx.y
-        of_q, of_k = n * T * K, n // R * S * K
+        of_q, of_k = n * up(T), n // R * up(S)
         strip = first + STRIP * warp
         i = strip + (lane >> 2)
         scale2 = scale * LOG2E
+        own_q, own_dy = own_words(q, of_q + strip, K, lane), own_words(dy, of_q + strip, K, lane)
         clear(total, wide)
         for h in range(2):
-            there = i + 8 * h < T
-            own_lse[h] = lse2[n * T + i + 8 * h] if there else EVERYTHING
-            own_delta[h] = delta[n * T + i + 8 * h] if there else float32(0)
+            own_lse[h] = lse2[of_q + i + 8 * h]
+            own_delta[h] = delta[of_q + i + 8 * h]
             rescale[h] = float32(1)
-        for j in range(0, visible(first + own, T, S, causal), tile):
+        seen = visible(first + own, T, S, causal)
+        if seen > 0:
+            copy_tile(memory, VALUES, v, of_k, tile, K, thread, threads)
+        for j in range(0, seen, tile):
+            wait_for_copies()
             cuda.syncthreads()
-            bring(memory, 0, k, of_k, j, S, words, a, tile, K, at_once, thread, threads)
-            bring(memory, VALUES, v, of_k, j, S, words, a, tile, K, at_once, thread, threads)
+            copy_tile(memory, 0, k, of_k + j, tile, K, thread, threads)
+            products(dw, rest, own_dy, a, b, memory, VALUES, tile, K, lane)
+            wait_for_copies()
             cuda.syncthreads()
-            products(dw, rest, dy, of_q, i, T, a, b, memory, VALUES + right_place(lane, K), tile, K, lane)
-            products(s, rest, q, of_q, i, T, a, b, memory, right_place(lane, K), tile, K, lane)
+            if j + tile < seen:
+                copy_tile(memory, VALUES, v, of_k + j + tile, tile, K, thread, threads)
+            products(s, rest, own_q, a, b, memory, 0, tile, K, lane)
             for c in range(across):
                 for e in range(4):
                     s[c, e] = exp2(s[c, e] * scale2 - own_lse[e >> 1])
@@ -370,84 +432,135 @@ def query_kernel(K, causal, masked, warps, tile):
             for c in range(across):
                 for e in range(4):
                     s[c, e] *= dw[c, e] - own_delta[e >> 1]  # w = softmax(s)
-            add_rows(total, rescale, s, large, rest, a, b, memory, turned_place(lane, K), tile, K)  # s = q kᵀ / √K
+            add_rows(total, rescale, s, ds, large, rest, b, memory, 0, tile, K, lane)  # s = q kᵀ / √K
         for h in range(2):
             if i + 8 * h < T:
-                write_rows(dq, total, h, scale, of_q, i + 8 * h, K, lane)
+                write_rows(dq, total, h, scale, n * T * K, i + 8 * h, K, lane)
 
     return tensor_cores_float32_query_gradients
 
 
 @cache
-def key_kernel(for_keys, for_values, K, causal, masked, warps, tile):
+def key_kernel(with_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    spare, at_once = max(across, GROUP), min(AT_ONCE, tile * K // 4 // threads)
-    both = for_keys or fit(K, tile)
-    PLANES, STATISTICS = PARTS * tile * (K + PAD), 2 * tile
-    DYS, SIZE = (PLANES, 2 * PLANES) if both else (0, PLANES)  # behind the queries, or in their place
-    wide_key, wide_value = wide if for_keys else 1, wide if for_values else 1
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
+    wide_value = wide if with_values else 1
 
+    @cuda.jit
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
-        """A block: the dk, the dv or both of 16 keys for each warp, past which go the queries of all heads they have"""
+        """A block: the dk, and perhaps dv, of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        statistics = cuda.shared.array(STATISTICS, float32)  # lse2, then δ
-        words = cuda.local.array((at_once, 4), float32)
-        a = cuda.local.array((PARTS, 4), uint32)
-        b = cuda.local.array((PARTS, 4), uint32)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array(others, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
+        weights = cuda.local.array(packed, uint32)
         large = cuda.local.array((GROUP, 4), float32)
         rest = cuda.local.array((spare, 4), float32)
-        for_key = cuda.local.array((wide_key, 4), float32)
+        for_key = cuda.local.array((wide, 4), float32)
         for_value = cuda.local.array((wide_value, 4), float32)
         rescale = cuda.local.array(2, float32)
         thread = cuda.threadIdx.x
         lane, warp = thread & 31, thread >> 5
         first, g = cuda.blockIdx.x * own, cuda.blockIdx.y
-        of_k = g * S * K
         strip = first + STRIP * warp
         j = strip + (lane >> 2)  # this lane has keys j and j + 8
         scale2 = scale * LOG2E
-        clear(for_key, wide_key)
+        own_k, own_v = own_words(k, g * up(S) + strip, K, lane), own_words(v, g * up(S) + strip, K, lane)
+        clear(for_key, wide)
         clear(for_value, wide_value)
         rescale[0] = rescale[1] = float32(1)
         begin = max(first + T - S, 0) // tile * tile if causal else 0
         for n in range(g * R, (g + 1) * R):
-            of_q = n * T * K
+            of_q = n * up(T)
+            if begin < T:
+                copy_tile(memory, DYS, dy, of_q + begin, tile, K, thread, threads)
             for i in range(begin, T, tile):
+                wait_for_copies()
                 cuda.syncthreads()
-                bring(memory, 0, q, of_q, i, T, words, a, tile, K, at_once, thread, threads)
-                if both:
-                    bring(memory, DYS, dy, of_q, i, T, words, a, tile, K, at_once, thread, threads)
-                if thread < tile:
-                    there = i + thread < T
-                    statistics[thread] = lse2[n * T + i + thread] if there else EVERYTHING
-                    statistics[tile + thread] = delta[n * T + i + thread] if there else float32(0)
+                copy_tile(memory, 0, q, of_q + i, tile, K, thread, threads)
+                products(dw, rest, own_v, a, b, memory, DYS, tile, K, lane)
+                wait_for_copies()
                 cuda.syncthreads()
-                products(s, rest, k, of_k, j, S, a, b, memory, right_place(lane, K), tile, K, lane)
+                products(s, rest, own_k, a, b, memory, 0, tile, K, lane)
                 for c in range(across):
+                    its_lse = load2(lse2, of_q + i + 8 * c + 2 * (lane & 3))
                     for e in range(4):
-                        s[c, e] = exp2(s[c, e] * scale2 - statistics[8 * c + 2 * (lane & 3) + (e & 1)])
+                        s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
                 if masked or (causal and i + S - T < strip + STRIP - 1):
                     hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
-                if for_values:
-                    if not both:
-                        cuda.syncthreads()
-                        bring(memory, DYS, dy, of_q, i, T, words, a, tile, K, at_once, thread, threads)
-                        cuda.syncthreads()
-                    add_rows(for_value, rescale, s, large, rest, a, b, memory, DYS + turned_place(lane, K), tile, K)
-                if for_keys:
-                    products(dw, rest, v, of_k, j, S, a, b, memory, DYS + right_place(lane, K), tile, K, lane)
-                    for c in range(across):
-                        for e in range(4):
-                            s[c, e] *= dw[c, e] - statistics[tile + 8 * c + 2 * (lane & 3) + (e & 1)]  # w = softmax(s)
-                    add_rows(for_key, rescale, s, large, rest, a, b, memory, turned_place(lane, K), tile, K)
+                if with_values:
+                    add_rows(for_value, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)
+                    cuda.syncthreads()
+                if i + tile < T:
+                    copy_tile(memory, DYS, dy, of_q + i + tile, tile, K, thread, threads)
+                for c in range(across):
+                    its_delta = load2(delta, of_q + i + 8 * c + 2 * (lane & 3))
+                    for e in range(4):
+                        s[c, e] *= dw[c, e] - its_delta[e & 1]  # w = softmax(s)
+                add_rows(for_key, rescale, s, weights, large, rest, b, memory, 0, tile, K, lane)
         for h in range(2):
             if j + 8 * h < S:
-                if for_keys:
-                    write_rows(dk, for_key, h, scale, of_k, j + 8 * h, K, lane)
-                if for_values:
-                    write_rows(dv, for_value, h, float32(1), of_k, j + 8 * h, K, lane)
+                write_rows(dk, for_key, h, scale, g * S * K, j + 8 * h, K, lane)
+                if with_values:
+                    write_rows(dv, for_value, h, float32(1), g * S * K, j + 8 * h, K, lane)
 
-    tensor_cores_float32_key_gradients.__name__ += "_of_k" * (not for_values) + "_of_v" * (not for_keys)
-    return cuda.jit(tensor_cores_float32_key_gradients)
+    return tensor_cores_float32_key_gradients
+
+
+@cache
+def value_kernel(K, causal, masked, warps, tile):
+    own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
+    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
+
+    @cuda.jit
+    def tensor_cores_float32_value_gradients(dy, q, k, mask, n_heads, R, T, S, lse2, dv, scale):
+        """A block: the dv of 16 keys for each warp, where it does not come with dk"""
+        memory = cuda.shared.array(SIZE, uint16, alignment=16)
+        a = cuda.local.array(factor, uint32)
+        b = cuda.local.array(others, uint32)
+        s = cuda.local.array((across, 4), float32)
+        weights = cuda.local.array(packed, uint32)
+        large = cuda.local.array((GROUP, 4), float32)
+        rest = cuda.local.array((spare, 4), float32)
+        total = cuda.local.array((wide, 4), float32)
+        rescale = cuda.local.array(2, float32)
+        thread = cuda.threadIdx.x
+        lane, warp = thread & 31, thread >> 5
+        first, g = cuda.blockIdx.x * own, cuda.blockIdx.y
+        strip = first + STRIP * warp
+        j = strip + (lane >> 2)
+        scale2 = scale * LOG2E
+        own_k = own_words(k, g * up(S) + strip, K, lane)
+        clear(total, wide)
+        rescale[0] = rescale[1] = float32(1)
+        begin = max(first + T - S, 0) // tile * tile if causal else 0
+        for n in range(g * R, (g + 1) * R):
+            of_q = n * up(T)
+            if begin < T:
+                copy_tile(memory, 0, q, of_q + begin, tile, K, thread, threads)
+            for i in range(begin, T, tile):
+                wait_for_copies()
+                cuda.syncthreads()
+                copy_tile(memory, DYS, dy, of_q + i, tile, K, thread, threads)
+                products(s, rest, own_k, a, b, memory, 0, tile, K, lane)
+                for c in range(across):
+                    its_lse = load2(lse2, of_q + i + 8 * c + 2 * (lane & 3))
+                    for e in range(4):
+                        s[c, e] = exp2(s[c, e] * scale2 - its_lse[e & 1])
+                if masked or (causal and i + S - T < strip + STRIP - 1):
+                    hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
+                wait_for_copies()
+                cuda.syncthreads()
+                if i + tile < T:
+                    copy_tile(memory, 0, q, of_q + i + tile, tile, K, thread, threads)
+                add_rows(total, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)  # y = w v
+        for h in range(2):
+            if j + 8 * h < S:
+                write_rows(dv, total, h, float32(1), g * S * K, j + 8 * h, K, lane)
+
+    return tensor_cores_float32_value_gradients
