@@ -12,6 +12,38 @@ DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.uint16)}
 MOST_HEADS = 65535  # of all sequences together: the blocks of a grid's second axis
 
 
+class AsTheyLie(NamedTuple):
+    """Arrays of four axes, wherever in memory their numbers are: heads of a model lie between the tokens.
+
+    q (B, H, T, K)   k, v (B, G, S, K)   mask (B or 1, H or 1, T or 1, S or 1), of no elements where there is none
+    """
+
+    q: object
+    k: object
+    v: object
+    mask: object
+    causal: bool
+
+    @property
+    def sizes(self):
+        """What every kernel takes after what comes in: mask, H, H/G, T, S"""
+        (_, H, T, _), (_, G, S, _) = self.q.shape, self.k.shape
+        return self.mask, H, H // G if G else 1, T, S
+
+    @property
+    def masked(self):
+        return self.mask.size > 0
+
+    @property
+    def variant(self):
+        """What a kernel is compiled for: K, causal, masked"""
+        return self.q.shape[3], self.causal, self.masked
+
+    @property
+    def scale(self):
+        return np.float32(self.q.shape[3] ** -0.5)
+
+
 class Problem(NamedTuple):
     """Heads of all sequences in one row: head n of the queries shares key/value head n // (H/G).
 
@@ -67,6 +99,32 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
     q, k, v = (aligned(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]) for x in (q, k, v))
     mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
     return Problem(q, k, v, mask, bool(causal), (B, H, G))
+
+
+def as_they_lie(name, q, k, v, bias, mask, causal, dropout_rate, key):
+    """The same without a copy of anything."""
+    check(name, q, k, v, bias, mask, dropout_rate, key)
+    mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
+    return AsTheyLie(q, k, v, mask, bool(causal))
+
+
+def lying_as(x):
+    """An empty array of the shape of x whose axes lie as those of x: heads between the tokens, or one after another"""
+    if x.swapaxes(1, 2).flags.c_contiguous:
+        return empty(x.swapaxes(1, 2).shape, x).swapaxes(1, 2)
+    return empty(x.shape, x)
+
+
+def alike(arrays):
+    """The arrays, where all lie in one order; else copies that do. A kernel is compiled for one."""
+    if len({order(x) for x in arrays}) > 1:
+        return [contiguous(x) for x in arrays]
+    return arrays
+
+
+def order(x):
+    """What a kernel is compiled for"""
+    return x.flags.c_contiguous, x.flags.f_contiguous
 
 
 def check(name, q, k, v, bias, mask, dropout_rate, key):
@@ -156,12 +214,14 @@ def refuse_backward(name, given):
 
 def upstream(dy, given):
     """dy in the order of the kernels (B·H, T, K); errors where it does not fit what was saved."""
+    check_upstream(dy, given.of_queries(given.q))
+    return aligned(dy).reshape(given.q.shape)
+
+
+def check_upstream(dy, y):
     check_place(dy=dy)
-    q, (B, H, _) = given.q, given.heads
-    expected = B, H, *q.shape[1:]
-    if dy.shape != expected or dy.dtype != q.dtype:
-        raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {q.dtype} of {expected}")
-    return aligned(dy).reshape(q.shape)
+    if dy.shape != y.shape or dy.dtype != y.dtype:
+        raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {y.dtype} of {y.shape}")
 
 
 def blocks(n, size):

@@ -13,18 +13,25 @@ Tensor cores cut a sum off where other hardware rounds it, always towards zero, 
 sums are kept short: that of the large products x₀ y₀ apart from that of the rest, which is 2⁻⁸ of it; and what a tile
 adds is summed by itself, and then added as float32 is added elsewhere.
 
-A tile comes from memory, is taken apart once for all warps of its block, and lies in shared memory in three planes. The
-rows of a strip are read again for every tile, from the cache that the multiprocessor has anyway, and are taken apart
-where they become a factor: three times as many registers as they have would be needed to keep them.
+Numbers are taken apart once, by a kernel before, and lie in memory in parts, as they are wanted: in squares of 16 × 16,
+each in three parts, each of those in four matrices of 8 × 8, one after another. A tile is copied as it lies, and
+`ldmatrix` finds 512 bytes in a row, which no two lanes want of one bank. A strip is a left factor as it lies: lane by
+lane, 32 words for every 8 × 8. It is read again for every tile, from the cache that the multiprocessor has anyway, for
+a strip of K = 128 would take 96 registers of a thread.
 
-The backward is that of `tensor_cores`. At K = 128 dk and dv do not both fit into a thread's registers: the kernel runs
-twice. Tiles have 32 rows or, where two strips are multiplied at K = 128, 16; two of 32 there come one after the other.
+There is room for one tile of keys and one of values. While one is multiplied the other is on its way: two barriers for
+every tile, as `flash_registers` has them, but nobody waits for memory. The weights are taken apart where they are born.
 
-What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 queries:
+The backward is that of `tensor_cores`. At K = 128 dk and dv do not both fit into a thread's registers: there dv has a
+kernel of its own, which makes the scores once more.
+
+What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 queries, and tiles of 32 keys:
 
     operations  6 · 4 K, 4,096 at a time by an instruction of the warp
-    memory      8 K / 64 = K/8 bytes of keys and values
+    memory      2 · 6 K / 64 = 3 K/16 bytes of keys and values, and 6 K / 32, as many, of the queries
     shared      three ldmatrix bring 16 × 16 numbers for twelve mma: 3/8 byte for each multiply-add
+
+and once, for every number of q, k and v (and dy), 6 bytes: kept while the kernels run, not until the backward.
 
 On an H200 it was nearer to float64 than `flash_registers`, whose sums are one long chain each (the page has figures). A
 number beyond 3.39e38 becomes NaN, as ∞ does; one below 2⁻¹¹⁰ or so loses its last part.
@@ -39,7 +46,7 @@ from numba import cuda, float32, uint16, uint32
 from ..arrays import empty
 from ..device import launch
 from .masks import NOTHING, visible
-from .problem import blocks, problem, upstream
+from .problem import alike, as_they_lie, blocks, check_upstream, lying_as
 from .tensor_cores import (
     EVERYTHING,
     LN2,
@@ -66,62 +73,60 @@ from .warp import (
 PARTS = 3  # bfloat16 to a float32
 SQUARE = 16 * 16  # numbers that lie together, four matrices of 8 × 8
 WARPS = 4
-FULL = 64  # rows of a head in parts: a multiple, for no tile and no block ends in another head
-CHUNK = 2
+FULL = 64  # a head in parts has a multiple of so many rows: no tile of it, and no block's strips, go beyond it
+AT_ONCE = 2  # squares of a strip whose words a thread asks for before it waits
 GROUP = 4  # columns of 8 that are summed up side by side
 
 
 def tile_of(K, masked):
-    """Rows of a tile: two, of three parts, in 48 KB; what there are registers for"""
+    """Rows of a tile: two in parts have 48 KB, and masks take registers"""
     return 16 if masked and K > 64 else 32
 
 
 def together(K):
-    """Whether a thread has registers for dk and dv"""
+    """Whether a thread has registers for dk and for dv"""
     return K <= 64
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
-    given = problem("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
-    q, k, v = given[:3]
-    y, lse = empty(q.shape, q), empty(q.shape[:2], q)
-    run(forward_kernel, given, q, *in_parts(q, k, v), *given.flat[3:], y.reshape(-1), lse)
-    return given.of_queries(y), (given, y, lse)
+    given = as_they_lie("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
+    y, lse = lying_as(q), empty((q.shape[0] * q.shape[1], q.shape[2]), q)
+    run(forward_kernel, given, y, *in_parts(*given[:3]), *given.sizes, y, lse)
+    return y, (given, y, lse)
 
 
 def attention_backward(dy, saved):
     """dq, dk, dv, dbias = None"""
     given, y, lse = saved
-    q, k, v = given[:3]
-    n, T, K = q.shape
-    dy = upstream(dy, given)
-    dq, dk, dv = (empty(x.shape, x) for x in (q, k, v))
+    check_upstream(dy, given.q)
+    dq, dk, dv = map(lying_as, given[:3])
+    n, T = lse.shape
     lse2, delta = (empty(n * filled(T), lse) for _ in range(2))
-    launch(row_kernel(K, WARPS), (filled(T) // WARPS, n), 32 * WARPS, dy, y, lse, lse2, delta)
-    sees = given.flat[3:]
-    dy, q, k, v = in_parts(dy, q, k, v)
-    run(query_kernel, given, dq, dy, q, k, v, *sees, lse2, delta, dq.reshape(-1))
-    run(partial(key_kernel, together(K)), given, dk, dy, q, k, v, *sees, lse2, delta, dk.reshape(-1), dv.reshape(-1))
-    if not together(K):
-        run(value_kernel, given, dv, dy, q, k, *sees, lse2, dv.reshape(-1))
-    return given.of_queries(dq), given.of_keys(dk), given.of_keys(dv), None
+    launch(row_kernel(y.shape[3], WARPS), (filled(T) // WARPS, n), 32 * WARPS, dy, y, lse, lse2, delta)
+    q, k, v, dy = in_parts(*given[:3], dy)
+    both = together(y.shape[3])
+    run(query_kernel, given, dq, dy, q, k, v, *given.sizes, lse2, delta, dq)
+    run(partial(key_kernel, both), given, dk, dy, q, k, v, *given.sizes, lse2, delta, dk, dv)
+    if not both:
+        run(value_kernel, given, dv, dy, q, k, *given.sizes, lse2, dv)
+    return dq, dk, dv, None
 
 
 def run(make, given, owned, *args):
     """Launch a kernel whose blocks each own WARPS strips of one head of `owned`."""
-    n, rows, K = owned.shape
-    kernel = make(*given.variant, WARPS, tile_of(K, given.masked))
-    launch(kernel, (blocks(rows, STRIP * WARPS), n), 32 * WARPS, *args, given.scale)
+    B, H, rows, _ = owned.shape
+    kernel = make(*given.variant, WARPS, tile_of(owned.shape[3], given.masked))
+    launch(kernel, (blocks(rows, STRIP * WARPS), B * H), 32 * WARPS, *args, given.scale)
 
 
 def in_parts(*arrays):
-    """Up to four x (n, rows, K) in parts, two numbers to a word: square after square, strip after strip of each head"""
-    K = arrays[0].shape[2]
-    strips = [x.shape[0] * filled(x.shape[1]) // STRIP for x in arrays]
-    words = empty((sum(strips), STRIP * K * PARTS // 2), arrays[0], np.uint32)
-    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *arrays, *arrays[: 4 - len(arrays)], words)
-    ends = np.cumsum(strips)
-    return [words[end - count : end].reshape(-1) for count, end in zip(strips, ends)]
+    """q, k, v (B, H, rows, K), or dy as well, in parts: a word of two numbers after the other, head after head"""
+    arrays = alike(arrays)
+    K = arrays[0].shape[3]
+    strips = [x.shape[0] * x.shape[1] * filled(x.shape[2]) // STRIP for x in arrays]
+    words = empty((sum(strips), PARTS * STRIP * K // 2), arrays[0], np.uint32)
+    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *(*arrays, arrays[0])[:4], words)
+    return [words[end - count : end].reshape(-1) for count, end in zip(strips, np.cumsum(strips))]
 
 
 def filled(rows):
@@ -134,38 +139,39 @@ def filled(rows):
 @cache
 def parts_kernel(K):
     @cuda.jit
-    def tensor_cores_float32_parts(w, x, y, z, words):
-        """A block: a strip of one of these, and a thread a word of each of its squares; zeros for rows past the end"""
+    def tensor_cores_float32_parts(q, k, v, dy, words):
+        """A block: a strip of one of these, and a thread a word of each of its squares; zeros past the end of a head"""
         parts = cuda.local.array(PARTS, uint32)
         thread = cuda.threadIdx.x
         lane, matrix = thread & 31, thread >> 5
-        own, strip = w, cuda.blockIdx.x
-        for other in (x, y, z):
-            if strip >= own.shape[0] * up(own.shape[1]) // STRIP:
-                strip -= own.shape[0] * up(own.shape[1]) // STRIP
-                own = other
-        n, i = strip // (up(own.shape[1]) // STRIP), strip % (up(own.shape[1]) // STRIP) * STRIP
-        i += 8 * (matrix & 1) + (lane >> 2)
-        for k in range(K // 16):
-            c = 16 * k + 8 * (matrix >> 1) + 2 * (lane & 3)
-            there = i < own.shape[1]
-            a, b = (own[n, i, c], own[n, i, c + 1]) if there else (float32(0), float32(0))
-            take_apart(parts, 0, 1, a, b)
+        own, strip = q, cuda.blockIdx.x
+        for other in (k, v, dy):
+            strips = own.shape[0] * own.shape[1] * up(own.shape[2]) // STRIP
+            if strip >= strips:
+                own, strip = other, strip - strips
+        row, rows = STRIP * strip + 8 * (matrix & 1) + (lane >> 2), up(own.shape[2])
+        n, i = row // rows, row % rows
+        b, h = n // own.shape[1], n % own.shape[1]
+        for square in range(K // 16):
+            c = 16 * square + 8 * (matrix >> 1) + 2 * (lane & 3)
+            there = i < own.shape[2]
+            two = (own[b, h, i, c], own[b, h, i, c + 1]) if there else (float32(0), float32(0))
+            take_apart(parts, 0, 1, two[0], two[1])
             for p in range(PARTS):
-                words[cuda.blockIdx.x, (PARTS * k + p) * (SQUARE // 2) + thread] = parts[p]
+                words[cuda.blockIdx.x, (PARTS * square + p) * (SQUARE // 2) + thread] = parts[p]
 
     return tensor_cores_float32_parts
 
 
 @cuda.jit(device=True, inline="always")
 def up(rows):
-    """`filled`, there"""
+    """What `filled` says, asked on the device"""
     return (rows + FULL - 1) // FULL * FULL
 
 
 @cuda.jit(device=True, inline="always")
 def take_apart(parts, w, step, a, b):
-    """Two numbers: the word w of the first parts of both, the others' a step on each"""
+    """Two numbers: the word w has the first parts of both, and a step on, and another, are those of the others"""
     for p in range(PARTS):
         word = pack(a, b)
         parts[w + step * p] = word
@@ -197,16 +203,16 @@ def multiply_part(c, squares, a, w, b, first):
 
 @cuda.jit(device=True, inline="always")
 def copy_tile(memory, at, x, row, rows, K, thread, threads):
-    """Begin to copy rows of x as they lie, from a row on, to memory[at:], 16 bytes a thread."""
-    at, there = at + 8 * thread, row * (K * PARTS // 2) + 4 * thread
-    for turn in range(rows * K * PARTS // (8 * threads)):
+    """Begin to copy rows of x from this one on to memory[at:], as they lie, 16 bytes a thread."""
+    at, there = at + 8 * thread, row * (PARTS * K // 2) + 4 * thread
+    for turn in range(PARTS * K * rows // (8 * threads)):
         copy_async16(memory, at + 8 * threads * turn, x, there + 4 * threads * turn, 16)
 
 
 @cuda.jit(device=True, inline="always")
 def own_words(x, row, K, lane):
-    """What a lane has of the strip that begins with a row: every 32nd word from here on"""
-    return x[row * (K * PARTS // 2) + lane :]
+    """The strip that begins with this row, for a lane: every 32nd word of it is its own"""
+    return x[row * (PARTS * K // 2) + lane :]
 
 
 @cuda.jit(device=True, inline="always")
@@ -227,13 +233,15 @@ def clear(c, n):
 @cuda.jit(device=True, inline="always")
 def products(s, rest, own, a, b, memory, at, rows, K, lane):
     """s = X tileᵀ, a strip (`own_words`) with every row of a tile"""
-    at = at + 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)  # the matrix on the right comes before that below
+    at += (
+        8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)
+    )  # matrices: above, right of it, below, right of it
     clear(s, rows // 8)
     clear(rest, rows // 8)
-    for first in range(0, K // 16, CHUNK):
-        for w in range(4 * PARTS * CHUNK):
-            a[w] = own[uint32(32 * (4 * PARTS * first + w))]
-        for k in range(CHUNK):
+    for first in range(0, K // 16, AT_ONCE):
+        for w in range(4 * PARTS * AT_ONCE):
+            a[w] = own[uint32(32 * (4 * PARTS * first + w))]  # unsigned: it does not count from the end
+        for k in range(AT_ONCE):
             for n in range(rows // 16):
                 for p in range(PARTS):
                     there = at + ((n * (K // 16) + first + k) * PARTS + p) * SQUARE
@@ -247,7 +255,7 @@ def products(s, rest, own, a, b, memory, at, rows, K, lane):
 @cuda.jit(device=True, inline="always")
 def add_rows(total, rescale, s, a, large, rest, b, memory, at, rows, K, lane):
     """total = rescale total + s tile"""
-    at = at + 8 * lane
+    at += 8 * lane
     for k in range(rows // 16):
         for w in range(4):
             n, e = 2 * k + (w >> 1), 2 * (w & 1)
@@ -267,12 +275,12 @@ def add_rows(total, rescale, s, a, large, rest, b, memory, at, rows, K, lane):
 
 
 @cuda.jit(device=True, inline="always")
-def write_rows(out, total, h, factor, base, i, K, lane):
-    """Row i = factor total, the half h of a strip"""
-    row = out[base + i * K :]
-    for n in range(K // 8):
+def write_rows(out, total, h, factor, n, i, K, lane):
+    """Row i of head n of all = factor total, the half h of a strip"""
+    row = out[n // out.shape[1], n % out.shape[1], i]
+    for c in range(K // 8):
         for e in range(2):
-            row[8 * n + 2 * (lane & 3) + e] = total[n, 2 * h + e] * factor
+            row[8 * c + 2 * (lane & 3) + e] = total[c, 2 * h + e] * factor
 
 
 # ------------------------------------------------------------------------------------------------------------- forward
@@ -281,7 +289,7 @@ def write_rows(out, total, h, factor, base, i, K, lane):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
     spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
@@ -343,7 +351,7 @@ def forward_kernel(K, causal, masked, warps, tile):
             weight = sum_of_row(l[h])
             if i + 8 * h < T:
                 share = float32(1) / weight if weight > float32(0) else float32(0)
-                write_rows(y, total, h, share, n * T * K, i + 8 * h, K, lane)
+                write_rows(y, total, h, share, n, i + 8 * h, K, lane)
                 if lane & 3 == 0:
                     found = m[h] * LN2 + math.log(weight) if weight > float32(0) else NOTHING
                     lse[n, i + 8 * h] = found
@@ -361,11 +369,12 @@ def row_kernel(K, warps):
         """A warp: δ = Σ_K dy y of one row, and lse as an exponent of 2; +∞ where it is -∞, so that weights are 0"""
         lane = cuda.threadIdx.x & 31
         i, n = cuda.blockIdx.x * warps + (cuda.threadIdx.x >> 5), cuda.blockIdx.y
+        b, h = n // y.shape[1], n % y.shape[1]
         total, found = float32(0), NOTHING
         if i < lse.shape[1]:
             found = lse[n, i]
             for c in range(lane, K, 32):
-                total += dy[n, i, c] * y[n, i, c]
+                total += dy[b, h, i, c] * y[b, h, i, c]
             for e in range(5):
                 total += cuda.shfl_xor_sync(0xFFFFFFFF, total, 1 << e)
         if lane == 0:
@@ -379,7 +388,7 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
     spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
@@ -435,7 +444,7 @@ def query_kernel(K, causal, masked, warps, tile):
             add_rows(total, rescale, s, ds, large, rest, b, memory, 0, tile, K, lane)  # s = q kᵀ / √K
         for h in range(2):
             if i + 8 * h < T:
-                write_rows(dq, total, h, scale, n * T * K, i + 8 * h, K, lane)
+                write_rows(dq, total, h, scale, n, i + 8 * h, K, lane)
 
     return tensor_cores_float32_query_gradients
 
@@ -443,14 +452,14 @@ def query_kernel(K, causal, masked, warps, tile):
 @cache
 def key_kernel(with_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
     spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
     wide_value = wide if with_values else 1
 
     @cuda.jit
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
-        """A block: the dk, and perhaps dv, of 16 keys for each warp, past which go the queries of all heads they have"""
+        """A block: dk, and perhaps dv, of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
         a = cuda.local.array(factor, uint32)
         b = cuda.local.array(others, uint32)
@@ -492,20 +501,20 @@ def key_kernel(with_values, K, causal, masked, warps, tile):
                 if masked or (causal and i + S - T < strip + STRIP - 1):
                     hide_from_queries(s, mask, n_heads, n, i, j, T, S, across, causal, masked, lane)
                 if with_values:
-                    add_rows(for_value, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)
-                    cuda.syncthreads()
+                    add_rows(for_value, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)  # y = w v
+                    cuda.syncthreads()  # all are done with dy
                 if i + tile < T:
                     copy_tile(memory, DYS, dy, of_q + i + tile, tile, K, thread, threads)
                 for c in range(across):
                     its_delta = load2(delta, of_q + i + 8 * c + 2 * (lane & 3))
                     for e in range(4):
                         s[c, e] *= dw[c, e] - its_delta[e & 1]  # w = softmax(s)
-                add_rows(for_key, rescale, s, weights, large, rest, b, memory, 0, tile, K, lane)
+                add_rows(for_key, rescale, s, weights, large, rest, b, memory, 0, tile, K, lane)  # s = q kᵀ / √K
         for h in range(2):
             if j + 8 * h < S:
-                write_rows(dk, for_key, h, scale, g * S * K, j + 8 * h, K, lane)
+                write_rows(dk, for_key, h, scale, g, j + 8 * h, K, lane)
                 if with_values:
-                    write_rows(dv, for_value, h, float32(1), g * S * K, j + 8 * h, K, lane)
+                    write_rows(dv, for_value, h, float32(1), g, j + 8 * h, K, lane)
 
     return tensor_cores_float32_key_gradients
 
@@ -513,7 +522,7 @@ def key_kernel(with_values, K, causal, masked, warps, tile):
 @cache
 def value_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * CHUNK, PARTS * tile // 4
+    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
     spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
 
@@ -561,6 +570,6 @@ def value_kernel(K, causal, masked, warps, tile):
                 add_rows(total, rescale, s, weights, large, rest, b, memory, DYS, tile, K, lane)  # y = w v
         for h in range(2):
             if j + 8 * h < S:
-                write_rows(dv, total, h, float32(1), g * S * K, j + 8 * h, K, lane)
+                write_rows(dv, total, h, float32(1), g, j + 8 * h, K, lane)
 
     return tensor_cores_float32_value_gradients
