@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minitransformer.kernels.cuda.arrays import to_device, to_host
+from minitransformer.kernels.cuda.arrays import library, to_device, to_host
 from minitransformer.kernels.cuda.attention import RUNGS, flash_atomic
 from minitransformer.kernels.cuda.attention.bfloat16 import to_bfloat16
 
@@ -56,6 +56,18 @@ def test_a_single_key_comes_through_to_the_last_bit(name):
     q, k, v, _ = Case(B=1, G=1, R=2, T=70, S=1, K=64, causal=False).arrays()
     y, _ = on_device(RUNGS[name]).attention(q, k, v)
     assert np.array_equal(y, np.broadcast_to(v, y.shape))
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_heads_that_lie_between_the_tokens(name):
+    """As they come out of a linear map, and as what comes out goes into one"""
+    rung, case = RUNGS[name], Case(B=2, G=2, R=2, T=100, S=130, K=64)
+    given = to_device([x if rung.precision == "float32" else to_bfloat16(x) for x in case.arrays()])
+    elsewhere, found = [library().ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) for x in given], []
+    for *qkv, dy in (given, elsewhere):
+        y, saved = rung.attention(*qkv, causal=True)
+        found.append(to_host((y, *(rung.attention_backward(dy, saved)[:3] if rung.backward else ()))))
+    assert all(np.array_equal(one, other) for one, other in zip(*found))
 
 
 def bits_of_many(rung, times):
