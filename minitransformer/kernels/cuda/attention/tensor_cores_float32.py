@@ -75,7 +75,6 @@ SQUARE = 16 * 16  # numbers that lie together, four matrices of 8 × 8
 WARPS = 4
 FULL = 64  # a head in parts has a multiple of so many rows: no tile of it, and no block's strips, go beyond it
 AT_ONCE = 2  # squares of a strip whose words a thread asks for before it waits
-GROUP = 4  # columns of 8 that are summed up side by side
 
 
 def tile_of(K, masked):
@@ -260,18 +259,17 @@ def add_rows(total, rescale, s, a, large, rest, b, memory, at, rows, K, lane):
         for w in range(4):
             n, e = 2 * k + (w >> 1), 2 * (w & 1)
             take_apart(a, 4 * PARTS * k + w, 4, s[n, e], s[n, e + 1])
-    for c in range(0, K // 8, GROUP):
-        clear(large, GROUP)
-        clear(rest, GROUP)
+    for c in range(K // 16):
+        clear(large, 2)
+        clear(rest, 2)
         for k in range(rows // 16):
-            for n in range(GROUP // 2):
-                for p in range(PARTS):
-                    there = at + ((k * (K // 16) + c // 2 + n) * PARTS + p) * SQUARE
-                    keep(b, 4 * (PARTS * n + p), ldmatrix_transposed(memory, there))
-            multiply_parts(large, rest, GROUP // 2, a, 4 * PARTS * k, b)
-        for n in range(GROUP):
+            for p in range(PARTS):
+                there = at + ((k * (K // 16) + c) * PARTS + p) * SQUARE
+                keep(b, 4 * p, ldmatrix_transposed(memory, there))
+            multiply_parts(large, rest, 1, a, 4 * PARTS * k, b)
+        for n in range(2):
             for e in range(4):
-                total[c + n, e] = total[c + n, e] * rescale[e >> 1] + (large[n, e] + rest[n, e])
+                total[2 * c + n, e] = total[2 * c + n, e] * rescale[e >> 1] + (large[n, e] + rest[n, e])
 
 
 @cuda.jit(device=True, inline="always")
@@ -289,20 +287,19 @@ def write_rows(out, total, h, factor, n, i, K, lane):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
-    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_forward(q, k, v, mask, n_heads, R, T, S, y, lse, scale):
         """A block: 16 queries for each warp"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array(factor, uint32)
-        b = cuda.local.array(others, uint32)
+        a = cuda.local.array(left, uint32)
+        b = cuda.local.array(right, uint32)
         s = cuda.local.array((across, 4), float32)
-        weights = cuda.local.array(packed, uint32)
-        large = cuda.local.array((GROUP, 4), float32)
-        rest = cuda.local.array((spare, 4), float32)
+        weights = cuda.local.array(right, uint32)
+        large = cuda.local.array((2, 4), float32)
+        rest = cuda.local.array((across, 4), float32)
         total = cuda.local.array((wide, 4), float32)
         rescale = cuda.local.array(2, float32)
         m = cuda.local.array(2, float32)
@@ -388,21 +385,20 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
-    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
     def tensor_cores_float32_query_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dq, scale):
         """A block: the dq of 16 queries for each warp, past which the keys go"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array(factor, uint32)
-        b = cuda.local.array(others, uint32)
+        a = cuda.local.array(left, uint32)
+        b = cuda.local.array(right, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
-        ds = cuda.local.array(packed, uint32)
-        large = cuda.local.array((GROUP, 4), float32)
-        rest = cuda.local.array((spare, 4), float32)
+        ds = cuda.local.array(right, uint32)
+        large = cuda.local.array((2, 4), float32)
+        rest = cuda.local.array((across, 4), float32)
         total = cuda.local.array((wide, 4), float32)
         rescale = cuda.local.array(2, float32)
         own_lse = cuda.local.array(2, float32)
@@ -452,8 +448,7 @@ def query_kernel(K, causal, masked, warps, tile):
 @cache
 def key_kernel(with_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
-    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
     wide_value = wide if with_values else 1
 
@@ -461,13 +456,13 @@ def key_kernel(with_values, K, causal, masked, warps, tile):
     def tensor_cores_float32_key_gradients(dy, q, k, v, mask, n_heads, R, T, S, lse2, delta, dk, dv, scale):
         """A block: dk, and perhaps dv, of 16 keys for each warp, past which go the queries of all heads they have"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array(factor, uint32)
-        b = cuda.local.array(others, uint32)
+        a = cuda.local.array(left, uint32)
+        b = cuda.local.array(right, uint32)
         s = cuda.local.array((across, 4), float32)
         dw = cuda.local.array((across, 4), float32)
-        weights = cuda.local.array(packed, uint32)
-        large = cuda.local.array((GROUP, 4), float32)
-        rest = cuda.local.array((spare, 4), float32)
+        weights = cuda.local.array(right, uint32)
+        large = cuda.local.array((2, 4), float32)
+        rest = cuda.local.array((across, 4), float32)
         for_key = cuda.local.array((wide, 4), float32)
         for_value = cuda.local.array((wide_value, 4), float32)
         rescale = cuda.local.array(2, float32)
@@ -522,20 +517,19 @@ def key_kernel(with_values, K, causal, masked, warps, tile):
 @cache
 def value_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    factor, packed = 4 * PARTS * AT_ONCE, PARTS * tile // 4
-    spare, others = max(across, GROUP), 2 * PARTS * max(across, GROUP)
+    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
 
     @cuda.jit
     def tensor_cores_float32_value_gradients(dy, q, k, mask, n_heads, R, T, S, lse2, dv, scale):
         """A block: the dv of 16 keys for each warp, where it does not come with dk"""
         memory = cuda.shared.array(SIZE, uint16, alignment=16)
-        a = cuda.local.array(factor, uint32)
-        b = cuda.local.array(others, uint32)
+        a = cuda.local.array(left, uint32)
+        b = cuda.local.array(right, uint32)
         s = cuda.local.array((across, 4), float32)
-        weights = cuda.local.array(packed, uint32)
-        large = cuda.local.array((GROUP, 4), float32)
-        rest = cuda.local.array((spare, 4), float32)
+        weights = cuda.local.array(right, uint32)
+        large = cuda.local.array((2, 4), float32)
+        rest = cuda.local.array((across, 4), float32)
         total = cuda.local.array((wide, 4), float32)
         rescale = cuda.local.array(2, float32)
         thread = cuda.threadIdx.x
