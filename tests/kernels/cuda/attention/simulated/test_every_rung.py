@@ -158,4 +158,7 @@ def test_arrays_that_lie_in_another_order(name, case, which, small):
         found.append((y, *rung.attention_backward(dy, saved)[:3]))
     assert all(np.array_equal(one, other) for one, other in zip(*found))
     if name == "tensor_cores_float32":  # what it writes lies as what it read
-        assert [part.strides for part in found[1]] == [elsewhere[key].strides for key in ("q", "q", "k", "v")]
+        lying = [elsewhere[key] for key in ("q", "q", "k", "v")]
+        assert [x.swapaxes(1, 2).flags.c_contiguous for x in found[1]] == [
+            x.swapaxes(1, 2).flags.c_contiguous for x in lying
+        ]
