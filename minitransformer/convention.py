@@ -123,7 +123,9 @@ class Op(Block):
                 raise ValueError(f"{backward.__name__} was given {what}, not what {self.name} saved")
             shapes = saved.shape if saved.shape and isinstance(saved.shape[0], tuple) else (saved.shape,)
             for part, shape in zip(dy, shapes, strict=True):
-                if part is not None and shape_of(part) != shape:  # None: nothing was felt there
+                if part is None:  # nothing was felt there
+                    continue
+                if shape_of(part) != shape:
                     raise ValueError(f"{backward.__name__}: dy has shape {shape_of(part)}, but y had {shape}")
                 if hasattr(part, "__array_function__") and part.dtype != saved.dtype:
                     raise TypeError(f"{backward.__name__}: dy is {part.dtype}, but y was {saved.dtype}")

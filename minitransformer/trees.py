@@ -6,11 +6,20 @@ A leaf's path is how it is reached, with dots: `layers.0.attention.q.weight`.
 
 def leaves(tree, path=""):
     """[(path, leaf), ...] in the order of the names, whatever order the tree was built in."""
+    found = []
+    collect(tree, path, found)
+    return found
+
+
+def collect(tree, path, found):
     if isinstance(tree, dict):
-        return [leaf for name in sorted(tree) for leaf in leaves(tree[name], f"{path}.{name}")]
-    if isinstance(tree, list):
-        return [leaf for i, part in enumerate(tree) for leaf in leaves(part, f"{path}.{i}")]
-    return [(path[1:], tree)]
+        for name in sorted(tree):
+            collect(tree[name], f"{path}.{name}", found)
+    elif isinstance(tree, list):
+        for i, part in enumerate(tree):
+            collect(part, f"{path}.{i}", found)
+    else:
+        found.append((path[1:], tree))
 
 
 def n_bytes(named):

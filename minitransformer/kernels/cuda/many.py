@@ -33,7 +33,7 @@ def launch_chunks(kernel, lists, *args):
     """
     sizes = np.array([leaf.size for leaf in lists[0]])
     ends = np.cumsum(-(-sizes // CHUNK))
-    table = [[0, *ends[:-1]], sizes, *([address(leaf) for leaf in leaves] for leaves in lists)]
+    table = [[0, *ends[:-1]], sizes, *map(addresses, lists)]
     table = to_device(np.ascontiguousarray(np.array(table, np.int64).T))
     launch(kernel, int(ends[-1]), THREADS, table, lists[0][0].reshape(-1), *args)
 
@@ -42,8 +42,8 @@ def n_chunks(leaves):
     return sum(-(-leaf.size // CHUNK) for leaf in leaves)
 
 
-def address(array):
-    return array.ctypes.data if SIMULATED else array.data.ptr
+def addresses(arrays):
+    return [array.ctypes.data for array in arrays] if SIMULATED else [array.data.ptr for array in arrays]
 
 
 @inlined
