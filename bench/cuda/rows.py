@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import time
 from pathlib import Path
 
 REFUSED = {"correct": "checked", "compile": "compiled"}
@@ -10,14 +11,18 @@ COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
 
 
 class Rows:
-    """Rows that are on disk as soon as they are known: whatever ends the run early, they stay."""
+    """Rows that are on disk as soon as they are known: whatever ends the run early, they stay.
+
+    Each says `at` how many seconds from the beginning it was known.
+    """
 
     def __init__(self, path, say=print):
-        self.path, self.say, self.rows = Path(path), say, []
+        self.path, self.say, self.rows, self.begin = Path(path), say, [], time.monotonic()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("", encoding="utf-8")
 
     def add(self, **row):
+        row["at"] = round(time.monotonic() - self.begin, 1)
         self.rows.append(row)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
