@@ -144,10 +144,11 @@ def between_tokens(x):
     return np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2)
 
 
-@pytest.mark.parametrize("which", ["all", "q, k, v", "q, k", "dy"])
-@pytest.mark.parametrize(
-    "name, case", [("flash", Case()), ("tensor_cores_float32", Case(B=2, T=5, S=18, K=32))], ids=str
-)
+LYING = {"flash": Case(), "tensor_cores_float32": Case(B=1, G=1, R=2, T=3, S=5, K=32)}
+
+
+@pytest.mark.parametrize("which", ["all", "q, k", "dy"])
+@pytest.mark.parametrize("name, case", LYING.items(), ids=str)
 def test_arrays_that_lie_in_another_order(name, case, which, small):
     rung, given = RUNGS[name], dict(zip(("q", "k", "v", "dy"), case.arrays()))
     elsewhere = {key: between_tokens(x) if which == "all" or key in which else x for key, x in given.items()}
@@ -157,4 +158,7 @@ def test_arrays_that_lie_in_another_order(name, case, which, small):
         found.append((y, *rung.attention_backward(dy, saved)[:3]))
     assert all(np.array_equal(one, other) for one, other in zip(*found))
     if name == "tensor_cores_float32":  # what it writes lies as what it read
-        assert [part.strides for part in found[1]] == [elsewhere[key].strides for key in ("q", "q", "k", "v")]
+        lying = [elsewhere[key] for key in ("q", "q", "k", "v")]
+        assert [x.swapaxes(1, 2).flags.c_contiguous for x in found[1]] == [
+            x.swapaxes(1, 2).flags.c_contiguous for x in lying
+        ]
