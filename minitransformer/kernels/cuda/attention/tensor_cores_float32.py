@@ -74,12 +74,12 @@ PARTS = 3  # bfloat16 to a float32
 SQUARE = 16 * 16  # numbers that lie together, four matrices of 8 × 8
 WARPS = 4
 FULL = 64  # a head in parts has a multiple of so many rows: no tile of it, and no block's strips, go beyond it
-AT_ONCE = 2  # squares of a strip whose words a thread asks for before it waits
+AT_ONCE = 4  # squares of a strip, at most, whose words a thread asks for before it waits
 
 
 def tile_of(K, masked):
     """Rows of a tile: two in parts have 48 KB, and masks take registers"""
-    return 16 if masked and K > 64 else 32
+    return 16 if masked and K > 32 else 32
 
 
 def together(K):
@@ -237,10 +237,11 @@ def products(s, rest, own, a, b, memory, at, rows, K, lane):
     )  # matrices: above, right of it, below, right of it
     clear(s, rows // 8)
     clear(rest, rows // 8)
-    for first in range(0, K // 16, AT_ONCE):
-        for w in range(4 * PARTS * AT_ONCE):
+    at_once = min(AT_ONCE, K // 16)
+    for first in range(0, K // 16, at_once):
+        for w in range(4 * PARTS * at_once):
             a[w] = own[uint32(32 * (4 * PARTS * first + w))]  # unsigned: it does not count from the end
-        for k in range(AT_ONCE):
+        for k in range(at_once):
             for n in range(rows // 16):
                 for p in range(PARTS):
                     there = at + ((n * (K // 16) + first + k) * PARTS + p) * SQUARE
@@ -287,7 +288,7 @@ def write_rows(out, total, h, factor, n, i, K, lane):
 @cache
 def forward_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
+    left, right = 4 * PARTS * min(AT_ONCE, K // 16), PARTS * tile // 4  # words of factors
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
@@ -385,7 +386,7 @@ def row_kernel(K, warps):
 @cache
 def query_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
+    left, right = 4 * PARTS * min(AT_ONCE, K // 16), PARTS * tile // 4  # words of factors
     VALUES, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the keys
 
     @cuda.jit
@@ -448,7 +449,7 @@ def query_kernel(K, causal, masked, warps, tile):
 @cache
 def key_kernel(with_values, K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
+    left, right = 4 * PARTS * min(AT_ONCE, K // 16), PARTS * tile // 4  # words of factors
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
     wide_value = wide if with_values else 1
 
@@ -517,7 +518,7 @@ def key_kernel(with_values, K, causal, masked, warps, tile):
 @cache
 def value_kernel(K, causal, masked, warps, tile):
     own, threads, across, wide = STRIP * warps, 32 * warps, tile // 8, K // 8
-    left, right = 4 * PARTS * AT_ONCE, PARTS * tile // 4  # words of factors
+    left, right = 4 * PARTS * min(AT_ONCE, K // 16), PARTS * tile // 4  # words of factors
     DYS, SIZE = PARTS * tile * K, 2 * PARTS * tile * K  # behind the queries
 
     @cuda.jit
