@@ -31,6 +31,11 @@ class AsTheyLie(NamedTuple):
         return self.mask, H, H // G if G else 1, T, S
 
     @property
+    def forms(self):
+        """The same without the arrays: their forms"""
+        return self._replace(q=form_of(self.q), k=form_of(self.k), v=form_of(self.v))
+
+    @property
     def masked(self):
         return self.mask.size > 0
 
@@ -108,11 +113,21 @@ def as_they_lie(name, q, k, v, bias, mask, causal, dropout_rate, key):
     return AsTheyLie(q, k, v, mask, bool(causal))
 
 
-def lying_as(x):
-    """An empty array of the shape of x whose axes lie as those of x: heads between the tokens, or one after another"""
-    if x.swapaxes(1, 2).flags.c_contiguous:
-        return empty(x.swapaxes(1, 2).shape, x).swapaxes(1, 2)
-    return empty(x.shape, x)
+class Form(NamedTuple):
+    """What is to be known of an array to make one like it, when it itself is no longer kept"""
+
+    shape: tuple
+    dtype: object
+    between: bool  # its heads lie between the tokens
+
+
+def form_of(x):
+    return Form(x.shape, x.dtype, x.swapaxes(1, 2).flags.c_contiguous)
+
+
+def empty_of(form, like):
+    B, H, T, K = form.shape
+    return empty((B, T, H, K), like).swapaxes(1, 2) if form.between else empty(form.shape, like)
 
 
 def alike(arrays):
@@ -219,6 +234,7 @@ def upstream(dy, given):
 
 
 def check_upstream(dy, y):
+    """Whether dy fits y, an array or its form."""
     check_place(dy=dy)
     if dy.shape != y.shape or dy.dtype != y.dtype:
         raise ValueError(f"attention_backward: dy is {dy.dtype} of shape {dy.shape}, but y was {y.dtype} of {y.shape}")

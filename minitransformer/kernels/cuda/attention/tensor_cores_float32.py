@@ -31,7 +31,7 @@ What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 q
     memory      2 · 6 K / 64 = 3 K/16 bytes of keys and values, and 6 K / 32, as many, of the queries
     shared      three ldmatrix bring 16 × 16 numbers for twelve mma: 3/8 byte for each multiply-add
 
-and once, for every number of q, k and v (and dy), 6 bytes: kept while the kernels run, not until the backward.
+and once, for every number of q, k and v (and dy), 6 bytes: those are kept for the backward, in the place of 4.
 
 On an H200 it was nearer to float64 than `flash_registers`, whose sums are one long chain each (the page has figures). A
 number beyond 3.39e38 becomes NaN, as ∞ does; one below 2⁻¹¹⁰ or so loses its last part.
@@ -46,7 +46,7 @@ from numba import cuda, float32, uint16, uint32
 from ..arrays import empty
 from ..device import launch
 from .masks import NOTHING, visible
-from .problem import alike, as_they_lie, blocks, check_upstream, lying_as
+from .problem import alike, as_they_lie, blocks, check_upstream, empty_of
 from .tensor_cores import (
     EVERYTHING,
     LN2,
@@ -89,20 +89,21 @@ def together(K):
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
     given = as_they_lie("tensor_cores_float32", q, k, v, bias, mask, causal, dropout_rate, key)
-    y, lse = lying_as(q), empty((q.shape[0] * q.shape[1], q.shape[2]), q)
-    run(forward_kernel, given, y, *in_parts(*given[:3]), *given.sizes, y, lse)
-    return y, (given, y, lse)
+    parts, given = in_parts(*given[:3]), given.forms
+    y, lse = empty_of(given.q, q), empty((q.shape[0] * q.shape[1], q.shape[2]), q)
+    run(forward_kernel, given, y, *parts, *given.sizes, y, lse)
+    return y, (given, parts, y, lse)
 
 
 def attention_backward(dy, saved):
     """dq, dk, dv, dbias = None"""
-    given, y, lse = saved
-    check_upstream(dy, given.q)
-    dq, dk, dv = map(lying_as, given[:3])
+    given, (q, k, v), y, lse = saved
+    check_upstream(dy, y)
+    dq, dk, dv = (empty_of(form, y) for form in given[:3])
     n, T = lse.shape
     lse2, delta = (empty(n * filled(T), lse) for _ in range(2))
     launch(row_kernel(y.shape[3], WARPS), (filled(T) // WARPS, n), 32 * WARPS, dy, y, lse, lse2, delta)
-    q, k, v, dy = in_parts(*given[:3], dy)
+    (dy,) = in_parts(dy)
     both = together(y.shape[3])
     run(query_kernel, given, dq, dy, q, k, v, *given.sizes, lse2, delta, dq)
     run(partial(key_kernel, both), given, dk, dy, q, k, v, *given.sizes, lse2, delta, dk, dv)
@@ -119,12 +120,12 @@ def run(make, given, owned, *args):
 
 
 def in_parts(*arrays):
-    """q, k, v (B, H, rows, K), or dy as well, in parts: a word of two numbers after the other, head after head"""
+    """q, k, v (B, H, rows, K), or dy, in parts: a word of two numbers after the other, head after head"""
     arrays = alike(arrays)
     K = arrays[0].shape[3]
     strips = [x.shape[0] * x.shape[1] * filled(x.shape[2]) // STRIP for x in arrays]
     words = empty((sum(strips), PARTS * STRIP * K // 2), arrays[0], np.uint32)
-    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *(*arrays, arrays[0])[:4], words)
+    launch(parts_kernel(K), (sum(strips),), SQUARE // 2, *(*arrays, *arrays, *arrays)[:3], words)
     return [words[end - count : end].reshape(-1) for count, end in zip(strips, np.cumsum(strips))]
 
 
@@ -138,13 +139,13 @@ def filled(rows):
 @cache
 def parts_kernel(K):
     @cuda.jit
-    def tensor_cores_float32_parts(q, k, v, dy, words):
+    def tensor_cores_float32_parts(q, k, v, words):
         """A block: a strip of one of these, and a thread a word of each of its squares; zeros past the end of a head"""
         parts = cuda.local.array(PARTS, uint32)
         thread = cuda.threadIdx.x
         lane, matrix = thread & 31, thread >> 5
         own, strip = q, cuda.blockIdx.x
-        for other in (k, v, dy):
+        for other in (k, v):
             strips = own.shape[0] * own.shape[1] * up(own.shape[2]) // STRIP
             if strip >= strips:
                 own, strip = other, strip - strips
@@ -232,9 +233,8 @@ def clear(c, n):
 @cuda.jit(device=True, inline="always")
 def products(s, rest, own, a, b, memory, at, rows, K, lane):
     """s = X tileᵀ, a strip (`own_words`) with every row of a tile"""
-    at += (
-        8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)
-    )  # matrices: above, right of it, below, right of it
+    # the four matrices of a square lie column by column, and are wanted row by row
+    at += 8 * (lane & 7) + 128 * ((lane >> 3) & 1) + 64 * (lane >> 4)
     clear(s, rows // 8)
     clear(rest, rows // 8)
     at_once = min(AT_ONCE, K // 16)

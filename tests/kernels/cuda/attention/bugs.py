@@ -37,7 +37,12 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
     "a barrier of the block removed": [("cuda.syncthreads()", "pass")],
     "a barrier of the warp removed": [("cuda.syncwarp()", "pass")],
     "copies are not waited for": [("wait_for_copies()", "pass")],
-    "the other stage is not another": [("STAGE - now", "now"), ("(1 - stage)", "stage")],
+    "the other stage is not another": [
+        ("STAGE - now", "now"),
+        ("(1 - stage)", "stage"),
+        ("copy_tile(memory, VALUES, v", "copy_tile(memory, 0, v"),
+        ("copy_tile(memory, DYS, dy", "copy_tile(memory, 0, dy"),
+    ],
     "a reduction is one step short": [
         ("for e in range(3)", "for e in range(2)"),
         ("for e in range(5)", "for e in range(4)"),
@@ -48,31 +53,32 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("pack(s[2 * k, 2], s[2 * k, 3])", "pack(s[2 * k, 3], s[2 * k, 2])"),
         ("b[2], b[3])", "b[3], b[2])"),
         ("factors[k, 1] = a[1]", "factors[k, 1] = a[2]"),
-        ("b[j, 2], b[j, 3])", "b[j, 3], b[j, 2])"),
-        (
-            "s[2 * k + (w >> 1), 2 * (w & 1)], s[2 * k + (w >> 1)",
-            "s[2 * k + (w & 1), 2 * (w >> 1)], s[2 * k + (w >> 1)",
-        ),
-        ("i + 8 * (w & 1), limit - 1", "i + 8 * (w >> 1), limit - 1"),
+        ("b[at], b[at + 1])", "b[at + 1], b[at])"),
+        ("a[w + 1], a[w + 2], a[w + 3], b[at + 2]", "a[w + 2], a[w + 1], a[w + 3], b[at + 2]"),
+        ("n, e = 2 * k + (w >> 1), 2 * (w & 1)", "n, e = 2 * k + (w & 1), 2 * (w >> 1)"),
+        ("8 * (matrix & 1) + (lane >> 2)", "8 * (matrix >> 1) + (lane >> 2)"),
     ],
     "parts of a number are left out": [
-        ("for i in range(PARTS):", "for i in range(PARTS - 1):"),
-        ("for i in range(PARTS - 1):", "for i in range(PARTS - 2):"),
-        ("multiply_pair(large, n, a, 0, b, 0)", "pass"),
+        ("for p in range(PARTS):\n        word", "for p in range(PARTS - 1):\n        word"),
+        ("multiply_part(rest, squares, a, w, b, 8)", "pass"),
+        ("multiply_part(rest, squares, a, w + 8, b, 0)", "pass"),
+        ("multiply_part(large, squares, a, w, b, 0)", "pass"),
         ("s[n, e] += rest[n, e]", "pass"),
         ("(large[n, e] + rest[n, e])", "large[n, e]"),
     ],
     "parts of a number are others'": [
-        ("b, 2 - i)", "b, 1 - i)"),
+        ("multiply_part(rest, squares, a, w + 4, b, 4)", "multiply_part(rest, squares, a, w + 4, b, 8)"),
         ("b -= high(word)", "b -= low(word)"),
-        ("memory, at + (p * rows + 16 * n)", "memory, at + (rows + 16 * n)"),
-        ("memory, at + (p * rows + 16 * k)", "memory, at + (rows + 16 * k)"),
-        ("at + (p * rows + r + (turn * at_once + n) * step)", "at + (p * rows + r)"),
+        ("* PARTS + p) * SQUARE", "* PARTS) * SQUARE"),
+        ("(PARTS * square + p) * (SQUARE // 2)", "(PARTS * square) * (SQUARE // 2)"),
     ],
     "a lane reads another's rows": [
         ("(lane & 15) * (K + PAD)", "(lane & 7) * (K + PAD)"),
         ("8 * (lane >> 4)) * (K + PAD)", "4 * (lane >> 4)) * (K + PAD)"),
         ("lane >> 3) + 4 * mine * warp", "lane >> 3) + 2 * mine * warp"),
+        ("128 * ((lane >> 3) & 1) + 64 * (lane >> 4)", "64 * ((lane >> 3) & 1) + 128 * (lane >> 4)"),
+        ("at += 8 * lane", "at += 8 * (lane & 15)"),
+        ("(PARTS * K // 2) + lane :", "(PARTS * K // 2) :"),
     ],
     "causal is off by one": [
         ("j <= i + S - T", "j < i + S - T"),
@@ -93,17 +99,23 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
     "keys past the end are seen": [("j < S and ", ""), ("at >= S or ", ""), ("or j + tile > S ", "")],
     "rows past the end are loaded": [
         ("if first + r < limit", "if True"),
-        ("if first + row < limit", "if True"),
         ("if first + r < x.shape[1]", "if True"),
+        ("there = i < own.shape[2]", "there = True"),
     ],
     "queries past the end are felt": [("at < T and sees", "sees"), ("i + t < T and sees", "sees")],
     "keys of another head": [
         ("n // (q.shape[0] // k.shape[0])", "n % k.shape[0]"),
         ("n // R * S * K", "n % (n_heads // R) * S * K"),
+        ("n // R * up(S)", "n % (n_heads // R) * up(S)"),
     ],
     "queries of another head": [
         ("range(g * R, (g + 1) * R)", "range(g, g + R)"),
         ("n, i = g * R +", "n, i = g +"),
+    ],
+    "heads of another sequence": [
+        ("n // own.shape[1], n % own.shape[1]", "n % own.shape[0], n // own.shape[0]"),
+        ("n // out.shape[1], n % out.shape[1]", "n % out.shape[0], n // out.shape[0]"),
+        ("n // y.shape[1], n % y.shape[1]", "n % y.shape[0], n // y.shape[0]"),
     ],
     "only one head of a group is felt": [("(g + 1) * R)", "g * R + 1)"), ("range(-1, R * tiles)", "range(-1, tiles)")],
     "the mask of another sequence": [("n // n_heads, mask.shape[0]", "n % n_heads, mask.shape[0]")],
@@ -118,8 +130,8 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("total[c] *= rescale", "pass"),
         ("total[a, c] *= rescale", "pass"),
         ("total[c, 2 * h + 1] *= rescale", "pass"),
-        ("total[c + n, e] * rescale[e >> 1]", "total[c + n, e]"),
-        ("total[c + n, e] * rescale[e >> 1]", "total[c + n, e] * rescale[e & 1]"),
+        ("total[2 * c + n, e] * rescale[e >> 1]", "total[2 * c + n, e]"),
+        ("total[2 * c + n, e] * rescale[e >> 1]", "total[2 * c + n, e] * rescale[e & 1]"),
     ],
     "-∞ - -∞": [("largest if largest > NOTHING else float32(0)", "largest")],
     "a row that sees nothing is divided by 0": [
@@ -143,15 +155,12 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         (" - its_delta)", ")"),
         (" - own_delta[e >> 1]", ""),
         (" - its_delta[e & 1]", ""),
-        (" - statistics[tile + 8 * c + 2 * (lane & 3) + (e & 1)]", ""),
     ],
     "δ of another row": [
         ("own_delta[e >> 1]", "own_delta[e & 1]"),
         ("its_delta[e & 1]", "its_delta[e >> 1]"),
         ("own_lse[e >> 1]", "own_lse[e & 1]"),
         ("its_lse[e & 1]", "its_lse[e >> 1]"),
-        ("statistics[8 * c + 2 * (lane & 3) + (e & 1)]", "statistics[8 * c + 2 * (lane & 3) + (e >> 1)]"),
-        ("statistics[tile + 8 * c", "statistics[8 * c"),
     ],
     "no 1/√K": [
         ("ds * scale * k[", "ds * k["),
@@ -167,7 +176,7 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("part * columns, part * rows", "0 * columns, part * rows"),
         ("4 * across + c // 4 * 32 + c % 4", "4 * across + c // 4 * 32 + c % 2"),
         ("2 * (lane & 3)) // 2", "4 * (lane & 3)) // 2"),
-        ("8 * n + 2 * (lane & 3) + e] = total", "8 * n + 2 * (lane & 3)] = total"),
+        ("8 * c + 2 * (lane & 3) + e] = total", "8 * c + 2 * (lane & 3)] = total"),
     ],
     "the last row of a tile is left out": [
         ("for t in range(tile):\n                for c", "for t in range(tile - 1):\n                for c"),
@@ -181,8 +190,9 @@ USED_BY = {  # functions of other files, and the rungs that use them
     "masks": {"sees": ("tiled", "flash", "flash_registers")}
     | dict.fromkeys(("row_of", "allows", "may_attend", "visible"), tuple(RUNGS)),
     "tiles": dict.fromkeys(("load_rows", "dot", "rows_of_tile"), ("tiled", "flash")),
-    "tensor_cores": dict.fromkeys(
-        ("hide_keys", "hide_from_queries", "right_place", "turned_place", "sum_of_row", "largest_of_row"),
+    "tensor_cores": dict.fromkeys(("right_place", "turned_place"), ("tensor_cores",))
+    | dict.fromkeys(
+        ("hide_keys", "hide_from_queries", "sum_of_row", "largest_of_row"),
         ("tensor_cores", "tensor_cores_float32"),
     ),
 }
