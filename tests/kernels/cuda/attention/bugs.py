@@ -251,7 +251,7 @@ def function_at(source, line):
 
 def mutant(bug):
     """The rung with this bug: its modules made anew, in memory"""
-    files = dict.fromkeys((bug.file, *BETWEEN.get(bug.rung, ()), bug.rung))
+    files = [file for file in dict.fromkeys((bug.file, *BETWEEN.get(bug.rung, ()))) if file != bug.rung] + [bug.rung]
     names = [f"{package.__name__}.{file}" for file in files]
     kept = {name: sys.modules.get(name) for name in names}
     try:

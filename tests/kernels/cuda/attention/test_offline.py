@@ -40,7 +40,7 @@ def check(found):
     check_products(found, PRODUCTS.get(found["kernel"].removeprefix(found["rung"] + "_")))
 
 
-PRODUCTS = {"forward": 2, "query_gradients": 3, "key_gradients": 4, "key_gradients_of_k": 3, "key_gradients_of_v": 2}
+PRODUCTS = {"forward": 2, "query_gradients": 3, "key_gradients": 4, "value_gradients": 2}
 
 
 def check_products(found, products):
@@ -51,9 +51,10 @@ def check_products(found, products):
         assert found["HMMA"] == products * (tile // 8) * (K // 16), found
         assert found["LDSM"] >= found["HMMA"] // 2 and found["LDGSTS"] > 0, found
     if found["rung"] == "tensor_cores_float32" and products:
-        tile = module.tile_of(K, masked, 1 if products == 2 else 2)
-        assert found["HMMA"] == 6 * products * (tile // 8) * (K // 16), found
-        assert found["LDSM"] == found["HMMA"] // 4 and found["LDG.128"] > 0, found
+        products -= products == 4 and not module.together(K)
+        every = 6 * products * (module.tile_of(K, masked) // 8) * (K // 16)
+        assert found["HMMA"] == every or (masked and 0 < found["HMMA"] < every), found  # where a loop stays a loop
+        assert found["LDSM"] == found["HMMA"] // 4 and found["LDGSTS"] > 0, found
 
 
 @pytest.mark.parametrize("name, K, masked, architecture", WITH_CARE)
