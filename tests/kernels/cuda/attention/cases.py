@@ -105,7 +105,10 @@ LARGE = [  # for tiles of 16 rows: three of them, so that both stages are used a
 def cases_of(name):
     """What a rung is called with when its tiles are small (`shrink`)"""
     narrowest = {"flash_registers": 32, "tensor_cores": 16, "tensor_cores_float32": 32}.get(name)
-    more = [Case(B=1, G=2, R=1, T=19, S=37, K=64)] * (name == "tensor_cores_float32")  # tiles that come in turns
+    more = [  # tiles that come in turns; and as the third above, for the kernel that sums dv alone
+        Case(B=1, G=2, R=1, T=19, S=37, K=64),
+        Case(B=1, G=2, R=2, T=16, S=1, K=64),
+    ] * (name == "tensor_cores_float32")
     return [case._replace(K=max(case.K, narrowest)) for case in LARGE] + more if narrowest else SMALL
 
 
