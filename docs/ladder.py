@@ -33,7 +33,7 @@ COSTS = {
     "flash": Cost(4, 32, 2, 4, "6"),
     "flash_registers": Cost(4, 64, 2, 4, "1.8"),
     "tensor_cores": Cost(4, 64, 2, 2, "0.13"),
-    "tensor_cores_float32": Cost(24, 64, 2, 4, "0.38"),
+    "tensor_cores_float32": Cost(24, 64, 2, 6, "0.38"),
 }
 
 

@@ -291,7 +291,7 @@ def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without
 
     late: (seconds) -> whether as many are not left; nothing is begun then
     """
-    slow, known, named, compiled = {}, {}, set(), compiled_elsewhere(rows)
+    slow, known, compiled = {}, {}, compiled_elsewhere(rows)
     everybody = contenders() if among is None else among
     for some in by_turns(everybody):
         for size in sizes or SIZES:
@@ -304,8 +304,7 @@ def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without
                 inputs = inputs_of(size)
                 if size not in known:
                     known[size] = expected(inputs, size)
-                slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled, ask=key[:3] not in named)
-                named.add(key[:3])  # causal or not, long or short, they are the same kernels
+                slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled, ask=key not in slow)
 
 
 def by_turns(everybody):

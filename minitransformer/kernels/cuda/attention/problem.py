@@ -107,7 +107,7 @@ def problem(name, q, k, v, bias, mask, causal, dropout_rate, key):
 
 
 def as_they_lie(name, q, k, v, bias, mask, causal, dropout_rate, key):
-    """The same without a copy of anything."""
+    """The same without a copy of q, k and v."""
     check(name, q, k, v, bias, mask, dropout_rate, key)
     mask = empty((0, 0, 0, 0), q, np.bool_) if mask is None else contiguous(mask)
     return AsTheyLie(q, k, v, mask, bool(causal))

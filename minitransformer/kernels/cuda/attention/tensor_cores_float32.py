@@ -16,11 +16,11 @@ adds is summed by itself, and then added as float32 is added elsewhere.
 Numbers are taken apart once, by a kernel before, and lie in memory in parts, as they are wanted: in squares of 16 × 16,
 each in three parts, each of those in four matrices of 8 × 8, one after another. A tile is copied as it lies, and
 `ldmatrix` finds 512 bytes in a row, which no two lanes want of one bank. A strip is a left factor as it lies: lane by
-lane, 32 words for every 8 × 8. It is read again for every tile, from the cache that the multiprocessor has anyway, for
-a strip of K = 128 would take 96 registers of a thread.
+lane, 32 words for every 8 × 8. It is read again for every tile, from a cache as far as it fits, for a strip of K = 128
+would take 96 registers of a thread.
 
-There is room for one tile of keys and one of values. While one is multiplied the other is on its way: two barriers for
-every tile, as `flash_registers` has them, but nobody waits for memory. The weights are taken apart where they are born.
+While a tile of keys is multiplied one of values is on its way, and the other way round: two barriers for every tile, as
+`flash_registers` has them (three where dk and dv are summed side by side). Weights are taken apart where they are born.
 
 The backward is that of `tensor_cores`. At K = 128 dk and dv do not both fit into a thread's registers: there dv has a
 kernel of its own, which makes the scores once more.
@@ -31,7 +31,7 @@ What it costs, for a query and a key of K numbers, with blocks of 4 strips, 64 q
     memory      2 · 6 K / 64 = 3 K/16 bytes of keys and values, and 6 K / 32, as many, of the queries
     shared      three ldmatrix bring 16 × 16 numbers for twelve mma: 3/8 byte for each multiply-add
 
-and once, for every number of q, k and v (and dy), 6 bytes: those are kept for the backward, in the place of 4.
+and once, for every number of q, k and v (and dy), 6 bytes, of heads filled up to 64 rows: kept for the backward.
 
 On an H200 it was nearer to float64 than `flash_registers`, whose sums are one long chain each (the page has figures). A
 number beyond 3.39e38 becomes NaN, as ∞ does; one below 2⁻¹¹⁰ or so loses its last part.
@@ -78,7 +78,7 @@ AT_ONCE = 4  # squares of a strip, at most, whose words a thread asks for before
 
 
 def tile_of(K, masked):
-    """Rows of a tile: two in parts have 48 KB, and masks take registers"""
+    """Rows of a tile: two of 32 in parts take all of 48 KB at K = 128, and with masks too many registers from 64 on"""
     return 16 if masked and K > 32 else 32
 
 

@@ -78,6 +78,8 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("lane >> 3) + 4 * mine * warp", "lane >> 3) + 2 * mine * warp"),
         ("128 * ((lane >> 3) & 1) + 64 * (lane >> 4)", "64 * ((lane >> 3) & 1) + 128 * (lane >> 4)"),
         ("at += 8 * lane", "at += 8 * (lane & 15)"),
+        ("4 * PARTS * first + w", "w"),
+        ("K // 16) + first + k) * PARTS", "K // 16) + k) * PARTS"),
         ("(PARTS * K // 2) + lane :", "(PARTS * K // 2) :"),
     ],
     "causal is off by one": [
@@ -139,6 +141,7 @@ KINDS = {  # what goes wrong: [(what stands there, what stands there then), ...]
         ("float32(1) / weight if weight > float32(0) else float32(0)", "float32(1) / weight"),
         ("if l > float32(0):", "if True:"),
         ("lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", "lse[row] * LOG2E"),
+        ("found * LOG2E if found > NOTHING else EVERYTHING", "found * LOG2E"),
     ],
     "lse without the sum": [
         ("m += math.log(l)", "pass"),
@@ -202,7 +205,6 @@ HARMLESS = [  # function, what stands there, which of them: a change that change
     ("tensor_cores", "query_kernel", "wait_for_copies()", 2),
     ("flash_registers", "key_kernel", "at < T and sees", 0),  # they are zeros, and what is felt of them is
     ("tensor_cores", "row_kernel", "lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", 0),  # the masks do it too
-    ("tensor_cores_float32", "row_kernel", "lse[row] * LOG2E if lse[row] > NOTHING else EVERYTHING", 0),
 ]
 
 

@@ -126,6 +126,7 @@ def shrink(name, module, change=setattr):
         change(module, "WARPS", 2)
         change(module, "tile_of", lambda K, masked: 16)
         change(module, "FULL", 32)
+        change(module, "AT_ONCE", 2)
         change(module, "together", lambda K: K < 64)
     else:
         change(module, "ROWS", 4)
