@@ -18,7 +18,8 @@ few = settings(max_examples=max(settings.default.max_examples // 2, 2))
 
 
 def test_every_kernel_has_its_calls():
-    assert set(CALLS) == set(KERNELS) and len(KERNELS) >= 11
+    assert set(CALLS) - set(KERNELS) == {"adamw_many"} and len(KERNELS) >= 11  # which asks for adamw, leaf by leaf
+    assert set(KERNELS) <= set(CALLS)
 
 
 @every_kernel

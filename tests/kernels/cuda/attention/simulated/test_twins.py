@@ -64,13 +64,13 @@ def test_three_parts_are_the_number():
     @cuda.jit
     def kernel(x, found):
         m = cuda.shared.array(24, uint16, alignment=16)
-        parts = cuda.local.array((3, 4), np.uint32)
+        parts = cuda.local.array(6, np.uint32)  # the words of part p: p and p + 3
         for i in range(0, 8, 4):
             one, two = load2(x, i), load2(x, i + 2)
-            take_apart(parts, 0, one[0], one[1])
-            take_apart(parts, 1, two[0], two[1])
+            take_apart(parts, 0, 1, one[0], one[1])
+            take_apart(parts, 3, 1, two[0], two[1])
             for p in range(3):
-                store_shared_words2(m, 8 * p + i, parts[p, 0], parts[p, 1])
+                store_shared_words2(m, 8 * p + i, parts[p], parts[p + 3])
         for e in range(24):
             found[e] = m[e]
 
