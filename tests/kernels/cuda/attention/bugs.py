@@ -304,7 +304,7 @@ def one_of_each_kind():
 def main(names):
     bugs, begin, missed = [bug for bug in all_bugs() if not names or bug.rung in names], time.time(), 0
     known, rows = {row_key(row): row for row in read_table(names or list(RUNGS))}, []
-    last = {unplaced(row): row["caught"][0] for row in written()["rows"] if row["caught"]}
+    last = noticed_by()
     for bug in tqdm(bugs, unit="bug"):
         row = {"kind": bug.kind, "rung": bug.rung, "where": bug.where, "new": bug.new}
         row["caught"] = known[row_key(row)]["caught"] if row_key(row) in known else caught(bug, last.get(unplaced(row)))
@@ -332,6 +332,11 @@ def read_table(names):
 
 def written():
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"source": {}, "rows": []}
+
+
+def noticed_by():
+    """{bug: the case that noticed it} of the table"""
+    return {unplaced(row): row["caught"][0] for row in written()["rows"] if row["caught"]}
 
 
 def unplaced(row):
