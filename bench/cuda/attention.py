@@ -5,8 +5,8 @@ numbers are in all of them, drawn once, and numbers that bfloat16 has, so that b
 Operations are counted as papers do: 4 T S K a head forward and 10 backward (with the recomputed scores), half of that
 under a causal mask.
 
-Who is compared comes first, at all lengths; then the lower rungs, and what PyTorch does by the formula; last, whoever
-computes on the processor, and needs half a minute for it.
+Who is compared comes first, at all lengths; then what PyTorch calls its kernels; then whoever computes on the
+processor; last the lower rungs, and what else PyTorch has, at a few lengths.
 """
 
 import re
@@ -26,9 +26,16 @@ from .rows import in_a_line
 TOKENS, WIDTH = 8192, 2048
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # of the largest number; the checks of rungs.py are far narrower
 PATIENCE = 0.25  # seconds: who takes longer at one length is not asked at twice that
-HOST, LONGEST_ON_HOST = ("NumPy", "CPU kernels"), 1024  # who computes on the processor, up to which T (K 64, causal)
-SECONDS_ON_HOST = 45  # that one of them may take at one length: not begun with less left
-LATER = ("naive", "tiled", "flash", "PyTorch MATH")  # who comes after those that are compared
+HOST, LONGEST_ON_HOST = ("NumPy", "CPU kernels"), 512  # who computes on the processor, up to which T (K 64, causal)
+SECONDS_ON_HOST = 30  # that one of them may take at one length: not begun with less left
+COMPARED = (  # who comes first; the others, but for those on the processor, are asked up to LONGEST, and not causal
+    ("tensor_cores_float32", "float32"),
+    ("PyTorch EFFICIENT_ATTENTION", "float32"),
+    ("tensor_cores", "bfloat16"),
+    ("PyTorch FLASH_ATTENTION", "bfloat16"),
+    ("PyTorch CUDNN_ATTENTION", "bfloat16"),
+)
+LONGEST = 2048
 IN_PARTS = ("tensor_cores_float32",)  # whose float32 comes from tensor cores
 KINDS = {  # PyTorch's, by its own names, and in which precision each exists
     "MATH": ("float32", "bfloat16"),
@@ -218,7 +225,7 @@ def by_backend(backend):
 
 
 def contenders():
-    """Whoever can be asked here, in the order in which they are asked."""
+    """Whoever can be asked here."""
     found = [Contender(name, rung.precision, by_rung(name)) for name, rung in RUNGS.items()]
     if find_spec("torch"):
         found += [
@@ -226,7 +233,6 @@ def contenders():
             for kind, precisions in KINDS.items()
             for precision in precisions
         ]
-    found.sort(key=lambda contender: contender.name in LATER)
     return [
         *found,
         Contender("CPU kernels", "float32", by_backend("cpu")),
@@ -279,11 +285,17 @@ def off_by(answer, exact):
     return worst
 
 
-def is_asked(contender, size):
-    """Whether this contender takes part at this size."""
+def turn(contender):
+    """0 for who is compared, 1 for the processor, 2 for all others"""
+    return 0 if contender[:2] in COMPARED else 1 if contender.name in HOST else 2
+
+
+def sizes_of(contender):
+    """The sizes at which this contender takes part, where nobody says which."""
     if contender.name in HOST:
-        return size.T <= LONGEST_ON_HOST and size.K == 64 and size.causal
-    return contender.name not in RUNGS or RUNGS[contender.name].offers(size.K)
+        return [size for size in SIZES if size.T <= LONGEST_ON_HOST and size.K == 64 and size.causal]
+    offered = [size for size in SIZES if contender.name not in RUNGS or RUNGS[contender.name].offers(size.K)]
+    return [size for size in offered if not turn(contender) or (size.T <= LONGEST and not size.causal)]
 
 
 def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without=()):
@@ -292,27 +304,50 @@ def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without
     late: (seconds) -> whether as many are not left; nothing is begun then
     """
     slow, known, compiled = {}, {}, compiled_elsewhere(rows)
-    everybody = contenders() if among is None else among
+    everybody = [who for who in (contenders() if among is None else among) if who.name not in without]
+    asked = {contender: sizes or sizes_of(contender) for contender in everybody}
     for some in by_turns(everybody):
         for size in sizes or SIZES:
             for contender in some:
                 key = contender.name, contender.precision, size.K, size.causal
-                if slow.get(key) or contender.name in without or not is_asked(contender, size):
+                if slow.get(key) or size not in asked[contender]:
                     continue
                 if late(SECONDS_ON_HOST if contender.name in HOST else 0):
                     return
                 inputs = inputs_of(size)
                 if size not in known:
                     known[size] = expected(inputs, size)
-                slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled, ask=key not in slow)
+                slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled)
+        if turn(some[0]) == 0 and not late():
+            tell_kernels(rows, sizes or SIZES, some, late)
 
 
 def by_turns(everybody):
-    """Those that are compared, then those that come later, then those on the processor"""
     turns = {}
     for contender in everybody:
-        turns.setdefault((contender.name in HOST, contender.name in LATER), []).append(contender)
+        turns.setdefault(turn(contender), []).append(contender)
     return [turns[turn] for turn in sorted(turns)]
+
+
+def tell_kernels(rows, sizes, some, late):
+    """What is launched for those that do not say so themselves, at the first causal size of each width.
+
+    After the timings, not between them: a profiler that has been on may go on listening to every launch.
+    """
+    for size in {size.K: size for size in reversed(sizes) if size.causal}.values():
+        for contender in some:
+            names = f"{contender.name}, {contender.precision}"
+            if contender.name in RUNGS or late():
+                continue
+            try:
+                work = contender.make(inputs_of(size), size, contender.precision)
+                for way in ("forward", "backward") if work.kernels else ():
+                    ask = getattr(work, way)
+                    ask()
+                    row = {"contender": names, "way": way, "K": size.K, "causal": size.causal}
+                    rows.add(kind="kernels", what=f"{names}, {way}, K {size.K}", **row, kernels=work.kernels(ask))
+            except Exception as error:  # a kind that this device does not have, a profiler that may not look
+                rows.add(kind="kernels", what=f"{names}, K {size.K}", refused=in_a_line(error))
 
 
 def compiled_elsewhere(rows):
@@ -325,11 +360,8 @@ def compiled_elsewhere(rows):
     }
 
 
-def one(gpu, rows, size, contender, inputs, exact, compiled, ask=True):
-    """The rows of one contender at one size; whether it is so slow that a longer size is not asked of it.
-
-    ask: for the names of its kernels
-    """
+def one(gpu, rows, size, contender, inputs, exact, compiled):
+    """The rows of one contender at one size; whether it is so slow that a longer size is not asked of it."""
     label = {"kind": "attention", "contender": f"{contender.name}, {contender.precision}", "T": size.T}
     label |= {"K": size.K, "causal": size.causal, "group": str(size)}
     what, first = f"{contender.name} {contender.precision} {size}", {}
@@ -356,8 +388,6 @@ def one(gpu, rows, size, contender, inputs, exact, compiled, ask=True):
             if on_device:
                 n_bytes = size.bytes(way, contender.precision)
                 check_possible(times, gpu.peaks, contender.unit, size.flops(way), n_bytes)
-            if work.kernels and ask:
-                row["kernels"] = work.kernels(getattr(work, way))
         except Exception as error:  # a time that cannot be, or a device that gave up
             rows.add(**row, refused=in_a_line(error))
             continue

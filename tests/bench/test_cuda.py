@@ -165,7 +165,7 @@ def test_what_is_right_is_timed_both_ways(tmp_path):
     forward, backward = told(gpu, toy(gpu), tmp_path=tmp_path)
     assert forward["what"] == "toy float32 T8 K4 causal forward" and backward["what"].endswith("backward")
     assert forward["rate"] == pytest.approx(4 * 2 * 2 * 64 * 4 / 2 / 2e-6) and forward["off"] < 1e-6
-    assert forward["kernels"] == ["a kernel"] and (forward["K"], forward["way"]) == (4, "forward")
+    assert (forward["K"], forward["way"]) == (4, "forward")
     assert forward["compile"] == pytest.approx(7 + 1e-6)  # of the call before it was found right
     assert forward["share"] == pytest.approx(forward["rate"] / 4e9) and backward["transfer"] is None
     (only,) = told(gpu, toy(gpu, backward=False), tmp_path=tmp_path)
@@ -219,16 +219,44 @@ def test_where_a_check_compiled_it_that_is_what_it_took(tmp_path):
     assert forward["compile"] == 2.5 and backward["compile"] < 8  # that one had no mask, or was not causal
 
 
-def test_who_is_compared_comes_first_and_the_processor_last(tmp_path):
+def test_who_is_compared_comes_first_and_what_it_launches_is_told_before_the_others_come(tmp_path):
     gpu = FakeGpu(1e-3, 1e-3)
     sizes = [TINY, TINY._replace(T=16)]
-    among = [toy(gpu, name) for name in ("PyTorch MATH", "PyTorch FLASH_ATTENTION", "another")]
+    among = [toy(gpu, name, precision=p) for name, p in (("PyTorch MATH", "float32"), *attention.COMPARED[2:4])]
     found = told(gpu, *among, tmp_path=tmp_path, sizes=sizes)
-    order = [(row["contender"].split(",")[0], row["T"]) for row in found][::2]
-    first = [(name, T) for T in (8, 16) for name in ("PyTorch FLASH_ATTENTION", "another")]
-    assert order == [*first, ("PyTorch MATH", 8), ("PyTorch MATH", 16)]
-    names = [contender.name for contender in attention.contenders()]
-    assert names[-2:] == ["CPU kernels", "NumPy"] and names.index("flash_registers") < names.index("naive")
+    order = [(row["contender"].split(",")[0], row.get("T")) for row in found][::2]
+    first = [(name, T) for T in (8, 16) for name in ("tensor_cores", "PyTorch FLASH_ATTENTION")]
+    assert order == [*first, ("PyTorch FLASH_ATTENTION", None), ("PyTorch MATH", 8), ("PyTorch MATH", 16)]
+    launched = [row for row in found if row["kind"] == "kernels"]
+    assert [(row["way"], row["kernels"], row["K"], row["causal"]) for row in launched] == [
+        (way, ["a kernel"], 4, True) for way in ("forward", "backward")
+    ]
+    assert rows.line(launched[0]).endswith(" a kernel")
+
+
+def test_a_profiler_that_may_not_look_is_told(tmp_path):
+    def refuse(work):
+        raise RuntimeError("no permission")
+
+    gpu = FakeGpu(1e-3, 1e-3)
+    right = toy(gpu, "PyTorch FLASH_ATTENTION", precision="bfloat16")
+    contender = right._replace(make=lambda *given: right.make(*given)._replace(kernels=refuse))
+    told_at_last = told(gpu, contender, tmp_path=tmp_path)[-1]
+    assert told_at_last["refused"] == "RuntimeError: no permission"
+    assert rows.line(told_at_last).endswith("not told: RuntimeError: no permission")
+
+
+def test_whoever_there_is_comes_at_sizes_of_its_own():
+    at = {contender[:2]: attention.sizes_of(contender) for contender in attention.contenders()}
+    assert list(at)[-2:] == [("CPU kernels", "float32"), ("NumPy", "float32")]
+    for name in at.keys() & set(attention.COMPARED):
+        assert at[name] == attention.SIZES
+    assert at["NumPy", "float32"] == at["CPU kernels", "float32"] == [attention.Size(512)]
+    for name in ("naive", "tiled", "flash", "flash_registers"):
+        assert {(size.T, size.K) for size in at[name, "float32"]} == {
+            (T, K) for T in (512, 1024, 2048) for K in (64, 128)
+        }
+        assert not any(size.causal for size in at[name, "float32"])
 
 
 def test_the_processor_is_not_asked_without_half_a_minute():

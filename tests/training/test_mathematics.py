@@ -192,3 +192,24 @@ def test_threads_change_no_bit():
     assert results[0] == results[1] == results[2]
     other = value_and_gradient(loss, p, pieces, keys[::-1])[0]
     assert other != results[0][0]
+
+
+def test_the_number_is_asked_for_after_the_backward():
+    """On a device, who asks for the loss waits for it: the backward is to be in the queue by then."""
+    asked = []
+
+    class Later:
+        def __float__(self):
+            return asked.append("the loss") or 3.0
+
+    class Loss:
+        count = staticmethod(len)
+
+        def __call__(self, p, part, *, key):
+            return Later(), None
+
+        def backward(self, dloss, saved):
+            return asked.append("the gradient") or {}
+
+    assert value_and_gradient(Loss(), {}, [([1, 2],)]) == (3.0, {})
+    assert asked == ["the gradient", "the loss"]

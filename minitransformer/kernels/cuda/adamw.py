@@ -21,9 +21,9 @@ def adamw(w, g, m, v, *, learning_rate, weight_decay, out=None, **settings):
 
 def adamw_many(w, g, m, v, *, out=None, **settings):
     check_leaves(w=w, g=g, m=m, v=v)
-    dtypes = {dtype_of(leaf) for leaf in zip(w, g, m, v, strict=True)}  # no address goes over unseen
+    dtypes = dtypes_of(w, g, m, v)  # no address goes over unseen
     if out is not None and not all(new is old for new, old in zip(out, (w, m, v))):
-        dtypes |= {dtype_of(leaf) for leaf in zip(out[0], g, *out[1:], strict=True)}
+        dtypes |= dtypes_of(out[0], g, *out[1:])
     if not dtypes <= set(map(np.dtype, KERNEL_DTYPES)):
         return one_by_one(w, g, m, v, out=out, **settings)
     new = tuple([empty(leaf.shape, leaf) for leaf in leaves] for leaves in (w, m, v)) if out is None else out
@@ -36,11 +36,13 @@ def adamw_many(w, g, m, v, *, out=None, **settings):
     return new
 
 
-def dtype_of(leaf):
-    """Of w, g, m and v alike; what does not fit is for the door of `adamw` to say"""
-    w = leaf[0]
-    same = all(part.shape == w.shape and part.dtype == w.dtype for part in leaf)
-    return w.dtype if same else ops.adamw.door(leaf, {})
+def dtypes_of(*lists):
+    """Of all leaves, w, g, m and v of each alike; what does not fit is for the door of `adamw` to say"""
+    kinds = [[(leaf.shape, leaf.dtype) for leaf in leaves] for leaves in lists]
+    if any(others != kinds[0] for others in kinds):
+        for leaf in zip(*lists, strict=True):
+            ops.adamw.door(leaf, {})
+    return {dtype for _, dtype in kinds[0]}
 
 
 def update_all(w, g, m, v, *, t, learning_rate, beta1, beta2, eps, weight_decay, factor=1.0):

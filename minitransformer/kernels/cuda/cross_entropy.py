@@ -3,9 +3,12 @@
 A row is a whole vocabulary. It is read twice forward, for the largest logit and for the sums that need it, and once
 backward. The block's largest and its sums come by reduce.py.
 
-forward     kept are max, log Σ exp(z - max), and the loss of the row
+forward     kept are max, log Σ exp(z - max), and the loss of the row; one block adds up the rows
 
 backward    dz = (exp((z - max) - log Σ) - t) dloss / N          from the logits once more
+
+The loss stays on the device. Whoever wants the number waits for it, and best after the backward was asked for as well:
+the host needs as long to ask for a small model's backward as the device for doing it.
 """
 
 import numpy as np
@@ -26,8 +29,9 @@ def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0):
     z, real = rows(logits), logits.dtype.type
     statistics = empty((len(z), 3), logits)
     launch(forward, len(z), THREADS, z, ids, counted, real(label_smoothing), statistics)
-    total = statistics[:, 2].sum(dtype=np.float64)  # one number for many rows
-    return real(float(total) / n), (logits, ids, counted, n, label_smoothing, statistics)
+    loss = empty(1, logits)
+    launch(mean, 1, THREADS, statistics, real(n), loss)
+    return loss.reshape(()), (logits, ids, counted, n, label_smoothing, statistics)
 
 
 def cross_entropy_backward(dloss, saved):
@@ -61,6 +65,18 @@ def forward(z, ids, counted, smoothing, statistics):
             if smoothing != real(0):  # 0 times the mean of a row with -∞ in it would be no number
                 loss += smoothing * (log_total - mean)
         statistics[n, 0], statistics[n, 1], statistics[n, 2] = most, log_total, loss
+
+
+@kernel
+def mean(statistics, n, loss):
+    """A single block: thread i adds up the rows i, i + THREADS, ..."""
+    of_warps = cuda.shared.array(WARPS, loss.dtype)
+    total = loss.dtype.type(0)
+    for i in range(cuda.threadIdx.x, statistics.shape[0], THREADS):
+        total += statistics[i, 2]
+    total = block_sum(total, of_warps)
+    if cuda.threadIdx.x == 0:
+        loss[0] = total / n
 
 
 @kernel

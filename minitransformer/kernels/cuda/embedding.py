@@ -6,9 +6,10 @@ The obvious kernel gives each place a block, and adds with atomic additions (`sc
 last bits different every time, because blocks come in any order and (a + b) + c is not a + (b + c) in floating point.
 A run that was trained twice would be two runs.
 
-Here ids are sorted first (stably, so that equal ids stay in their order). Where a run of equal ids begins, one block
-adds up its whole run, place after place, and writes the row once: no two blocks write to one row. Threads share the
-columns, so every row of dy is read as one piece. The price is that a frequent token is one block's work.
+Here ids are sorted first (stably, so that equal ids stay in their order), where they lie: mostly with the host. Where a
+run of equal ids begins, one block adds up its whole run, place after place, and writes the row once: no two blocks
+write to one row. Threads share the columns, so every row of dy is read as one piece. The price is that a frequent token
+is one block's work.
 """
 
 import numpy as np
@@ -23,8 +24,7 @@ from .device import THREADS, cuda, kernel, launch
 def embedding(p, ids):
     check_place(**p)
     check_ids(ids, len(p["weight"]))
-    ids = to_device(ids)
-    return p["weight"][ids], (ids, p["weight"])
+    return p["weight"][to_device(ids)], (ids, p["weight"])
 
 
 def embedding_backward(dy, saved):
@@ -37,8 +37,7 @@ def learned_positions(p, x, *, positions=None):
     check_place(x=x, **p)
     positions = positions_of(x, positions)
     check_ids(positions, len(p["weight"]), "positions", "the context")
-    positions = to_device(positions)
-    return x + p["weight"][positions], (positions, p["weight"])
+    return x + p["weight"][to_device(positions)], (positions, p["weight"])
 
 
 def learned_positions_backward(dy, saved):
@@ -52,7 +51,8 @@ def summed_by_id(dy, ids, weight):
     """dW (V, D) of dy (N, D), whose rows belong to ids (N)"""
     dweight = np.zeros_like(weight, order="C")
     order = np.argsort(ids, kind="stable")
-    launch(sum_runs, len(ids), THREADS, dy, order.astype(np.int64), ids[order].astype(np.int64), dweight)
+    order, ids = (to_device(part.astype(np.int64)) for part in (order, ids[order]))
+    launch(sum_runs, len(ids), THREADS, dy, order, ids, dweight)
     return dweight
 
 

@@ -159,6 +159,12 @@ def test_logits_far_from_zero_cost_the_same(offset, rng):
     hold_float32(calls, by="cuda")
 
 
+def test_the_mean_over_more_rows_than_threads(rng):
+    logits, targets = rng.normal(size=(3, 11, 4)), rng.integers(0, 4, (3, 11))
+    targets[1, 3:] = -100
+    hold_to_reference(Call(ops.cross_entropy, {"logits": logits, "targets": targets}, {}), by="cuda")
+
+
 def test_all_targets_ignored(rng):
     logits = rng.normal(size=(3, 5))
     loss, saved = ops.cross_entropy(logits, np.full(3, -100), label_smoothing=0.1)
