@@ -75,7 +75,7 @@ def kind_on_device(kind):
 
 def empty(shape, like, dtype=None):
     """A fresh array beside `like`, contiguous, with nothing in it; in the simulator, with NaN in it."""
-    made = (np if isinstance(like, np.ndarray) else library()).empty(shape, dtype or like.dtype)
+    made = (np if isinstance(like, np.ndarray) else library()).ndarray(shape, dtype or like.dtype)
     if SIMULATED:
         made.reshape(-1).view(np.uint8)[...] = 0xFF  # where there is no NaN: a number that no kernel writes
     return made

@@ -14,13 +14,14 @@ that is another inside; other arguments) is launched as Numba does it.
 
 import ctypes
 import os
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from struct import Struct
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from . import kept
 
@@ -121,9 +122,16 @@ def seen(arg):
     letter = number(type(arg))
     if letter != ARRAY:
         return letter, (arg,)
-    flags, shape = arg.flags, arg.shape
-    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"  # any
-    return f"{arg.dtype.char}{len(shape)}{order}", (0, 0, arg.size, arg.itemsize, arg.data.ptr, *shape, *arg.strides)
+    kind, before, after = around(arg.dtype.char, arg.shape, arg.strides)
+    return kind, (*before, arg.data.ptr, *after)
+
+
+@lru_cache(10_000)
+def around(letter, shape, strides):
+    """The kind of such an array, and its words before the one that says where it begins, and after"""
+    like = as_strided(np.empty(0, letter), shape, strides)  # which nobody reads
+    order = "C" if like.flags.c_contiguous else "F" if like.flags.f_contiguous else "A"  # any
+    return f"{letter}{like.ndim}{order}", (0, 0, like.size, like.itemsize), (*shape, *strides)
 
 
 @cache

@@ -225,3 +225,13 @@ def test_a_device_that_it_is_no_code_for_is_asked_once(driver, monkeypatch):
 @pytest.mark.parametrize("words", [(), (1, 2), (2**63,), ("one",)], ids=str)
 def test_words_that_do_not_fit_are_not_launched(words, driver):
     assert not direct.Ready(None, ("l",))(1, 1, [words]) and driver.launches == []
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (1, 4), (4, 1), (0, 3), (2, 3, 4)], ids=str)
+def test_the_order_of_an_array_is_what_it_says_itself(shape):
+    whole = np.zeros(tuple(2 * n for n in shape), np.float32)
+    for array in (whole, whole.T, whole[(..., *[slice(None, None, 2)] * len(shape))], whole[..., :1] if shape else whole):
+        kind, words = direct.seen(OnDevice(array))
+        order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else "A"
+        assert kind == f"f{array.ndim}{order}"
+        assert words == (0, 0, array.size, 4, array.ctypes.data, *array.shape, *array.strides)
