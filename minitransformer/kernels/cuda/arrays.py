@@ -45,13 +45,25 @@ def over(tree, place):
 
 
 def check_place(**arrays):
-    """TypeError, which names it, for an array that does not lie on the device."""
+    """TypeError, which names it, for an array that lies on no device, and ValueError where it lies on another one."""
     for name, array in arrays.items():
-        if array is not None and not on_device(array):
+        if array is None:
+            continue
+        if not on_device(array):
             raise TypeError(
                 f"{name} is a {type(array).__module__}.{type(array).__name__}, not an array of CuPy's on the device, "
                 "where kernels for CUDA compute: minitransformer.placing.to_device brings a tree of arrays there"
             )
+        there = getattr(array.data, "device_id", None)
+        if there is not None and there != current_device():
+            raise ValueError(
+                f"{name} lies on GPU {there}, but kernels are launched on GPU {current_device()}, the current one: "
+                f"bring it there, or make the other the current one (cupy.cuda.Device({there}).use())"
+            )
+
+
+def current_device():
+    return 0 if SIMULATED else library().cuda.runtime.getDevice()
 
 
 def check_leaves(**lists):

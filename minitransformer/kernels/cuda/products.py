@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from .arrays import empty, library
+from .arrays import current_device, empty, library
 from .device import SIMULATED
 
 ONE, ZERO = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0))  # in the host's memory
@@ -50,7 +50,7 @@ def column_sums(x):
 
 
 def ones(n, like):
-    place = library().cuda.runtime.getDevice(), like.dtype.char
+    place = current_device(), like.dtype.char
     found = _ones.get(place)
     if found is None or found.size < n:
         found = _ones[place] = library().ones(n, like.dtype)

@@ -230,7 +230,12 @@ def test_words_that_do_not_fit_are_not_launched(words, driver):
 @pytest.mark.parametrize("shape", [(), (0,), (5,), (1, 4), (4, 1), (0, 3), (2, 3, 4)], ids=str)
 def test_the_order_of_an_array_is_what_it_says_itself(shape):
     whole = np.zeros(tuple(2 * n for n in shape), np.float32)
-    for array in (whole, whole.T, whole[(..., *[slice(None, None, 2)] * len(shape))], whole[..., :1] if shape else whole):
+    for array in (
+        whole,
+        whole.T,
+        whole[(..., *[slice(None, None, 2)] * len(shape))],
+        whole[..., :1] if shape else whole,
+    ):
         kind, words = direct.seen(OnDevice(array))
         order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else "A"
         assert kind == f"f{array.ndim}{order}"

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,6 +161,7 @@ class There:
     """An array on a device, as far as the door looks: kernels can read it, and NumPy's functions leave it there."""
 
     __cuda_array_interface__ = {}
+    data = None
 
     def __array_function__(self, *_):
         return NotImplemented
@@ -199,3 +201,15 @@ def test_nothing_of_cuda_is_imported_before_it_is_chosen():
     assert done.returncode == 0, done.stderr
     assert ast.literal_eval(done.stdout) == ["minitransformer.kernels.cuda_errors"]
     assert minitransformer.__file__.startswith(str(ROOT))
+
+
+def test_what_lies_on_another_gpu_is_named(monkeypatch):
+    def on(gpu):
+        array = There()
+        array.data = SimpleNamespace(device_id=gpu)
+        return array
+
+    monkeypatch.setattr(arrays, "current_device", lambda: 1)
+    arrays.check_place(x=on(1), bias=None, rate=np.float32(2))
+    with pytest.raises(ValueError, match=r"weight lies on GPU 0, but .* GPU 1, the current one.*Device\(0\).use"):
+        arrays.check_place(x=on(1), weight=on(0))

@@ -44,11 +44,11 @@ class Cublas:
 
 @pytest.fixture(autouse=True)
 def cublas(monkeypatch):
-    runtime = SimpleNamespace(getDevice=lambda: 0)
-    library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)), cuda=SimpleNamespace(runtime=runtime))
+    library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)))
     monkeypatch.setattr(products, "blas", lambda kind: (Cublas(kind).gemm, Cublas(kind).gemv))
     monkeypatch.setattr(products, "handle", lambda: "handle")
     monkeypatch.setattr(products, "library", lambda: library)
+    monkeypatch.setattr(products, "current_device", lambda: 0)
     monkeypatch.setattr(products, "empty", lambda shape, like: OnDevice(np.full(shape, np.nan, like.dtype)))
     monkeypatch.setattr(products, "SIMULATED", False)
     monkeypatch.setattr(products, "_ones", {})
