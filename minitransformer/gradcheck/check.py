@@ -161,13 +161,22 @@ def differences(run, rng):
         every = list(np.ndindex(array.shape))
         if len(every) > 2 * elements:
             every = [every[i] for i in rng.choice(len(every), elements, replace=False)]
-            signs = rng.choice([-1, 1], (directions, *array.shape)).astype(array.dtype)
-            ways = [*every, *(signs / np.sqrt(array.dtype.type(array.size)))]
+            ways = [*every, *(direction(array, rng) for _ in range(directions))]
         else:
             ways = every
         found[name] = [(u, derivative(run.loss, array, u, 1e-3 * largest)) for u in ways]
         largest = np.fmax.reduce([largest, *(abs(slope) for _, slope in found[name])])  # of NaN and another, the other
     return found
+
+
+def direction(array, rng):
+    """A random one, of length 1: no component is near zero, and no two are alike.
+
+    Of signs alone, every second would have the same for both of two elements: were these exchanged in a gradient, or one
+    too large by what the other is too small, it would not show.
+    """
+    u = rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1, 1], array.shape)
+    return (u / np.sqrt(np.sum(u * u))).astype(array.dtype)
 
 
 def derivative(loss, array, u, scale=0.0):

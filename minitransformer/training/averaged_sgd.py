@@ -36,8 +36,8 @@ class AveragedSGD:
             if self.n is not None and path not in self.mean:
                 self.mean[path] = w.copy()  # what it was at every step before, if it was frozen until now
             w -= rate * (factor * gradient + self.weight_decay * w)
-            if self.n is not None:
-                self.mean[path] += (w - self.mean[path]) / self.n
+        for path, mean in self.mean.items():  # a parameter that is frozen again stays, and counts at every step
+            mean += (parameters[path] - mean) / self.n
 
     def see(self, loss):
         """A loss was measured on what is held out. Returns whether averaging begins with the next step."""

@@ -72,6 +72,15 @@ def test_a_parameter_without_a_gradient_stays_and_one_that_thaws_was_the_same_un
     np.testing.assert_allclose(optimizer.averaged(p)["a"], (3 * before + p["a"]) / 4, rtol=1e-12)
 
 
+def test_one_that_is_frozen_again_stays_and_counts_at_every_step(rng):
+    (p, gradients), optimizer, seen = set_out(rng), AveragedSGD(), []
+    optimizer.begin()
+    for step, g in enumerate(gradients):
+        optimizer.step(p, {"b": g["b"]} if step in (3, 4, 8) else g, 0.1)
+        seen.append(p["a"].copy())
+        np.testing.assert_allclose(optimizer.averaged(p)["a"], np.mean(seen, 0), rtol=1e-12)
+
+
 def test_float32_stays_float32(rng):
     p, gradients = set_out(rng)
     p, optimizer = tree_map(lambda w: w.astype("f"), p), AveragedSGD(weight_decay=0.1)

@@ -69,6 +69,16 @@ def test_a_parameter_without_a_gradient_stays():
     assert set(optimizer.m) == {"norm.weight", "norm.bias"} and (p["norm"]["bias"] != 0).all()
 
 
+def late_and_frozen(rng, steps=12):
+    """Parameters, and of each step the gradients: of one from step 5 on, of another not in steps 3 to 6"""
+    p = {name: rng.normal(size=(2, 3)) for name in ("always", "late", "not between")}
+    named = [set(p) - {"late"} * (i < 4) if False else set(p) for i in range(steps)]
+    for i, names in enumerate(named):
+        names -= {"late"} if i < 4 else set()
+        names -= {"not between"} if 2 <= i < 6 else set()
+    return p, [{name: rng.normal(size=(2, 3)) for name in sorted(names)} for names in named]
+
+
 def test_float32_stays_float32():
     p = MODEL.init(np.random.default_rng(0))
     optimizer = AdamW()
