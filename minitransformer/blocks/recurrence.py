@@ -10,7 +10,7 @@ import numpy as np
 
 from ..convention import fold, registered
 from ..ops import dropout, dropout_backward, gru, lstm, rnn
-from .bidirectional import check_states, of
+from .bidirectional import check_states, draws, of
 
 CELLS = {cell.name: cell for cell in (rnn, gru, lstm)}
 
@@ -30,7 +30,8 @@ class recurrence:
     ->   y as of the last layer, last states (L, ...)
 
     L the number of layers   dropout_rate: of what a layer is handed by the one below
-    A mask and other settings go to every layer. ValueError where there is no layer, or there are not L states.
+    A mask and other settings go to every layer, a key of its own to each that draws. ValueError where there is no
+    layer, or there are not L states.
     """
 
     def __init__(self, layer):
@@ -45,7 +46,10 @@ class recurrence:
             saved_layer = {}
             if i:
                 x, saved_layer["dropout"] = dropout(x, rate=dropout_rate, key=fold(key, i))
-            (x, *last_layer), saved_layer["layer"] = self.layer(p_layer, x, *(of(part, i) for part in states), **static)
+            own = {"key": fold(fold(key, 0), i)} if draws(self.layer) else {}
+            (x, *last_layer), saved_layer["layer"] = self.layer(
+                p_layer, x, *(of(part, i) for part in states), **own, **static
+            )
             saved.append(saved_layer)
             last.append(last_layer)
         return (x, *map(np.stack, zip(*last))), saved

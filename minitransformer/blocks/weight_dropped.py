@@ -34,6 +34,8 @@ class weight_dropped:
     Other settings go to the cell.
     """
 
+    draws = True  # it takes a key
+
     def __init__(self, cell):
         self.cell = cell
 

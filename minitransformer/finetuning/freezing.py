@@ -1,4 +1,4 @@
-"""Parts of a body that stay as they were (Howard & Ruder 2018, section 3.2, thaw them one by one from the top).
+"""Parts of a body that stay as they were (Howard & Ruder 2018, section 3.3, thaw them one by one from the top).
 
 Frozen leaves are absent from g, and the optimizer does not touch what has no gradient. Where the embeddings are frozen,
 and the layers above them up to some height, no gradient of them is computed: that is the model's own `frozen`. That of

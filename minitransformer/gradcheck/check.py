@@ -172,8 +172,8 @@ def differences(run, rng):
 def direction(array, rng):
     """A random one, of length 1: no component is near zero, and no two are alike.
 
-    Of signs alone, every second would have the same for both of two elements: were these exchanged in a gradient, or one
-    too large by what the other is too small, it would not show.
+    Of signs alone, every second would have the same for both of two elements: were these exchanged in a gradient, or
+    one too large by what the other is too small, it would not show.
     """
     u = rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1, 1], array.shape)
     return (u / np.sqrt(np.sum(u * u))).astype(array.dtype)
@@ -221,7 +221,7 @@ def judge(name, found, g, gmax, limit, zero):
     size, largest = g.size, float(np.max(np.abs(g), initial=0))
     scale = gmax if zero else max(largest, 1e-3 * gmax)
     rows = [(u, expected, g[u] if isinstance(u, tuple) else np.sum(g * u)) for u, expected in found]
-    errors = [float(abs(expected - got) / scale) if scale else float("nan") for _, expected, got in rows]
+    errors = [float(abs(expected - got) / (scale or np.nan)) if expected != got else 0.0 for _, expected, got in rows]
     if not rows:
         return Gradient(name, size, 0.0, None, 0.0, 0.0, "empty: nothing was checked")
     at = int(np.argmax(errors))  # NaN counts as the largest
@@ -233,7 +233,7 @@ def judge(name, found, g, gmax, limit, zero):
         problem = "wrong"
     elif zero and not largest <= 1e-12 * gmax:
         problem = "declared zero, but is not"
-    elif not zero and not largest >= 1e-6 * gmax:
+    elif not zero and not (largest and largest >= 1e-6 * gmax):
         problem = "vacuous: zero, though nobody declared it to be"
     index = u if isinstance(u, tuple) else None
     return Gradient(name, size, errors[at], index, float(expected), float(got), problem)

@@ -18,7 +18,7 @@ def gelu(x):
     """y = x Φ(x)        x (...)   ->   y (...)"""
     from scipy.special import erf  # here, so that importing the package stays cheap
 
-    cdf = 0.5 * (1 + erf(x * 0.7071067811865476))  # 1/√2
+    cdf = 0.5 * (1 + erf(x * 0.7071067811865476).astype(x.dtype, copy=False))  # 1/√2
     return x * cdf, (x, cdf)
 
 

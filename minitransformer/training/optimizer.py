@@ -63,8 +63,8 @@ class AdamW:
             )
 
     def arrays(self):
-        """What a checkpoint keeps, beside the number of steps: the moments, `m.PATH` and `v.PATH`, and `t.PATH` of those
-        parameters that have made fewer steps.
+        """What a checkpoint keeps, beside the number of steps: the moments, `m.PATH` and `v.PATH`, and `t.PATH` of
+        those parameters that have made fewer steps.
         """
         moments = {f"{name}.{path}": moment for name in "mv" for path, moment in getattr(self, name).items()}
         return moments | {f"t.{path}": np.array(t) for path, t in self.steps.items() if t != self.t}

@@ -1,6 +1,7 @@
 """Learning rates over time. Each makes a function from the step, counted from 0, to the rate of that step.
 
-All begin with a linear warm-up, rate = peak (step + 1) / warmup: Adam's second moment knows little at first.
+All but the slanted triangle begin with a linear warm-up, rate = peak (step + 1) / warmup: Adam's second moment knows
+little at first.
 """
 
 import math

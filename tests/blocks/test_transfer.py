@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from minitransformer.blocks import character_cnn, highway, layer_mix, layer_mix_backward, weight_dropped
+from minitransformer.blocks import (
+    bidirectional,
+    character_cnn,
+    highway,
+    layer_mix,
+    layer_mix_backward,
+    recurrence,
+    weight_dropped,
+)
 from minitransformer.convention import fold
 from minitransformer.gradcheck import Draw
 from minitransformer.gradcheck.cases.transfer import character_network
@@ -143,6 +151,19 @@ def test_a_way_that_is_missing_is_missing_at_every_step(rng):
     x[:, 0] += 1
     (other, _), _ = weight_dropped(rnn)(p, x, weight_rate=0.6, key=fold(KEY, i))
     assert np.array_equal(y[:, 1:, alone], other[:, 1:, alone]) and not np.array_equal(y, other)
+
+
+def test_no_two_runs_of_a_network_draw_alike(rng):
+    """Of two layers in both directions, each run drops weights of its own; with x as wide as y, only they differ."""
+    draw, seen = Draw(rng), []
+
+    def cell(p, x, *states, **static):
+        seen.append(p["hidden"]["weight"] != 0)
+        return rnn(p, x, *states, **static)
+
+    p, x = {way: draw.cell(1, 8, 4) for way in ("forward", "backward")}, draw(1, 3, 8)
+    recurrence(bidirectional(weight_dropped(cell)))([p, p], x, weight_rate=0.5, key=KEY)
+    assert len({mask.tobytes() for mask in seen}) == 4 and 20 < np.sum(seen) < 44
 
 
 def test_without_a_key_it_is_the_cell(rng):

@@ -137,6 +137,12 @@ def test_the_key_bias_must_be_declared_and_be_zero(rng):
     assert problems(declared) == {"p.v.bias": "declared zero, but is not"}
 
 
+def test_where_nothing_is_felt_at_all_it_is_not_wrong_but_vacuous(rng):
+    nothing = Case(lambda x: (0 * x, x.shape), lambda dy, shape: np.zeros(shape), {"x": rng.normal(size=3)}, {})
+    (found,) = check(nothing, np.float64, rng)
+    assert (found.problem.partition(":")[0], found.error) == ("vacuous", 0)
+
+
 def test_an_empty_gradient_is_not_a_checked_one(rng):
     found = check(case(relu, x=np.zeros((0, 3))), np.float64, rng)
     assert problems(found) == {"x": "empty"}

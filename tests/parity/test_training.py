@@ -18,6 +18,7 @@ from minitransformer.training.parallel import cut, value_and_gradient
 from minitransformer.training.schedules import warmup_cosine
 from minitransformer.trees import leaves, tree_map
 
+from ..training.thawing import thawing
 from .agreement import differences, relative, tensor
 from .models import gpt2_names, published_gpt2
 from .operations import with_gradients
@@ -150,6 +151,19 @@ def their_training(module, batches, peak, *, exact_clipping):
         losses.append(loss.item())
         norms.append(norm)
     return np.array(losses), norms
+
+
+def test_parameters_that_thaw(rng, hold):
+    """Each has taken as many steps as it had gradients: its moments are not older than that."""
+    p, gradients = thawing(rng)
+    theirs, ours = {name: torch.tensor(w, requires_grad=True) for name, w in p.items()}, AdamW(betas=(0.7, 0.99))
+    optimizer = torch.optim.AdamW(theirs.values(), lr=0.1, betas=(0.7, 0.99), weight_decay=0.01)
+    for g in gradients:
+        ours.step(p, g, 0.1)
+        for name, w in theirs.items():
+            w.grad = torch.tensor(g[name]) if name in g else None
+        optimizer.step()
+    hold("parameters that thaw", differences(p, {name: w.detach().numpy() for name, w in theirs.items()}))
 
 
 @pytest.mark.parametrize("pieces", [1, 3])

@@ -21,6 +21,9 @@ from minitransformer.training.schedules import (
 )
 from minitransformer.trees import leaves, tree_map
 
+from ..arrays import same_bits
+from .thawing import thawing
+
 MODEL = GPT2(vocab_size=13, context_length=7, n_layers=2, n_heads=2, d_model=6, dropout_rate=0.0)
 
 
@@ -69,14 +72,35 @@ def test_a_parameter_without_a_gradient_stays():
     assert set(optimizer.m) == {"norm.weight", "norm.bias"} and (p["norm"]["bias"] != 0).all()
 
 
-def late_and_frozen(rng, steps=12):
-    """Parameters, and of each step the gradients: of one from step 5 on, of another not in steps 3 to 6"""
-    p = {name: rng.normal(size=(2, 3)) for name in ("always", "late", "not between")}
-    named = [set(p) - {"late"} * (i < 4) if False else set(p) for i in range(steps)]
-    for i, names in enumerate(named):
-        names -= {"late"} if i < 4 else set()
-        names -= {"not between"} if 2 <= i < 6 else set()
-    return p, [{name: rng.normal(size=(2, 3)) for name in sorted(names)} for names in named]
+@pytest.mark.parametrize("at", [0, 2, 4, 5, 7, 12])
+def test_it_goes_on_from_what_a_checkpoint_kept(at, rng):
+    """Bit for bit, whatever has been frozen until then."""
+    (p, gradients), optimizer, other = thawing(rng), AdamW(weight_decay=0.1), AdamW(weight_decay=0.1)
+    for g in gradients[:at]:
+        optimizer.step(p, g, 0.1)
+    q = tree_map(np.copy, p)
+    other.restore(at, tree_map(np.copy, optimizer.arrays()), q)
+    for g in gradients[at:]:
+        optimizer.step(p, g, 0.1)
+        other.step(q, g, 0.1)
+    assert same_bits([p, optimizer.arrays()], [q, other.arrays()])
+
+
+def test_moments_that_do_not_fit_are_refused(rng):
+    (p, gradients), optimizer = thawing(rng), AdamW()
+    for g in gradients[:5]:
+        optimizer.step(p, g, 0.1)
+    whole = optimizer.arrays()
+    assert {name for name in whole if name[0] == "t"} == {"t.between", "t.late"}
+    for name, said in (("m.late", "missing: m.late"), ("v.always", "missing: v.always")):
+        with pytest.raises(ValueError, match=said):
+            AdamW().restore(5, {other: array for other, array in whole.items() if other != name}, p)
+    with pytest.raises(ValueError, match="not expected: m.another"):
+        AdamW().restore(5, whole | {"m.another": p["late"]}, p)
+    with pytest.raises(ValueError, match="v.late has shape"):
+        AdamW().restore(5, whole | {"v.late": p["late"][:1]}, p)
+    with pytest.raises(ValueError, match="no moments"):
+        AdamW().restore(5, {}, p)
 
 
 def test_float32_stays_float32():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...blocks import bahdanau_scores, bidirectional, concat_scores, general_scores, recurrence
+from ...blocks import bahdanau_scores, bidirectional, concat_scores, general_scores, recurrence, weight_dropped
 from ...ops import additive_scores, dot_scores, gru, lstm, relu, rnn
 from .case import case, cases_of
 
@@ -93,3 +93,6 @@ def _(draw):
     p = [{way: draw.cell(1, width, H) for way in ("forward", "backward")} for width in (D, 2 * H)]
     static = {"mask": draw.tokens(B, T), **random}
     yield case(recurrence(bidirectional(rnn)), p=p, x=x, h=draw(2, 2, B, H), effort=(2, 2), static=static)
+    p = [{way: draw.cell(3, width, H) for way in ("forward", "backward")} for width in (D, 2 * H)]
+    layer, static = bidirectional(weight_dropped(gru)), {"weight_rate": 0.3, **random}
+    yield case(recurrence(layer), p=p, x=x, h=draw(2, 2, B, H), effort=(2, 2), static=static)
