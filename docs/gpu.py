@@ -134,7 +134,7 @@ def both_ways(result, ours, theirs, ratio):
                 name, rate = f"`{best['contender'].split(',')[0]}`", f"{best['rate'] / 1e12:.1f}"
                 others = [time(found[name]["warm"]) if name in found else "" for name in theirs]
                 times = f"{found[theirs[0]]['warm'] / best['warm']:.2f}" if theirs and theirs[0] in found else ""
-                size = f"K {K}{', causal' * causal}"
+                size = f"K {K}{', causal' * causal}".replace(" ", "\u00a0")  # on one line
                 rows.append([size, f"{T:,}", name, time(best["warm"]), rate, *others, times])
         made.append(f"**{way.capitalize()}**\n\n{table(head, rows)}")
     return "\n".join(made)
