@@ -106,7 +106,8 @@ def length(result, most=4096):
 def cell(row):
     if row is None:
         return ""
-    return f"{time(row['warm'])}, {row['rate'] / 1e12:.1f} TFLOP/s" + (f", {row['share']:.0%}" if row["share"] else "")
+    share = f", {row['share']:.0%}" if row["share"] else ""
+    return f"{time(row['warm'])}<br>{row['rate'] / 1e12:.1f} TFLOP/s{share}"
 
 
 def attention(result):

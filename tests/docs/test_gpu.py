@@ -87,7 +87,7 @@ def test_the_best_rung_stands_beside_pytorchs_kernels(shown):
     lines = shown["gpu_attention.md"].splitlines()
     assert "| K\u00a064,\u00a0causal | 512 | `flash_registers` | 1 ms | 10.0 | 1.5 ms | 1.50 |" in lines
     assert "| K\u00a064 | 4,096 | `tensor_cores` | 1 ms | 10.0 | 300 µs | 0.30 |" in shown["gpu_compared.md"]
-    assert "| `tensor_cores` | 1 ms, 10.0 TFLOP/s, 10% |  |  |  |" in shown["gpu_rungs.md"]
+    assert "| `tensor_cores` | 1 ms<br>10.0 TFLOP/s, 10% |  |  |  |" in shown["gpu_rungs.md"]
     assert "| gpt2 | backend cuda | 40 ms | 10.0 | 2.00 × | 60 s |" in shown["gpu_steps.md"]
 
 
