@@ -28,7 +28,7 @@ def draw(result):
     sizes = result["sizes"]
     others = {tuple(value for name, value in size["what"].items() if name != "T") for size in sizes.values()}
     grows = len(sizes) > 1 and len(others) == 1 and all("T" in size["what"] for size in sizes.values())
-    columns = min(len(sizes), 3)
+    columns = min(len(sizes), 2)
     lines = -(-len(sizes) // columns)
     figure = Figure(figsize=(4.2 * columns, 2.3 * lines + 3.4 * grows + 0.6), dpi=130, layout="constrained")
     figure.suptitle(

@@ -86,9 +86,11 @@ def order(item):
 
 
 def summary(thing):
-    """How the file begins in which a thing or a function is."""
-    paragraph = sys.modules[thing.__module__].__doc__.strip().split("\n\n")[0]
-    return " ".join(paragraph.split()).replace("|", "\\|")
+    """How the file begins in which a thing or a function is; a loss, whose file has several, begins itself."""
+    text = thing.__doc__ if getattr(thing, "kind", None) == "loss" else sys.modules[thing.__module__].__doc__
+    said = " ".join(text.strip().split("\n\n")[0].split()).replace("|", "\\|")
+    said = said.removeprefix(f"{thing.__name__}(model): ")
+    return said[0].upper() + said[1:]
 
 
 def table_of_dates():

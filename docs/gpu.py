@@ -1,4 +1,4 @@
-"""What a GPU said, for the pages: tables and a picture from what `python -m bench.gpu_report` left in bench/results/.
+"""What a GPU said, for the pages: tables and a picture of what `python -m bench.gpu_report` left in bench/results/.
 
 Where it left nothing, the pages say so.
 """
@@ -10,6 +10,7 @@ from timings import line, time
 
 from bench.cuda.bars import FLASH, OF_FLOAT32, bars
 from bench.cuda.bars import FLOAT32 as KERNEL
+from bench.cuda.rows import picture
 
 RESULT = Path(__file__).parent.parent / "bench" / "results" / "gpu_report.json"
 NOBODY = "No GPU has run and timed these kernels yet.\n"
@@ -21,10 +22,10 @@ def everything():
     """(file, content) of all of it."""
     result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else None
     made = {"where": where, "correct": correct, "bars": verdicts, "steps": steps, "rungs": rungs}
-    for name, table in (*made.items(), ("attention", attention), ("compared", compared), ("picture", picture)):
+    for name, table in (*made.items(), ("attention", attention), ("compared", compared), ("picture", figure)):
         yield f"gpu_{name}.md", NOBODY if result is None else table(result)
-    if RESULT.with_suffix(".png").exists():
-        yield "gpu_report.png", RESULT.with_suffix(".png").read_bytes()
+    if result is not None:
+        yield "gpu_attention.png", picture(drawn(result), f"attention on {result['gpu']['device']}, {result['date']}")
 
 
 def where(result):
@@ -105,7 +106,8 @@ def length(result, most=4096):
 def cell(row):
     if row is None:
         return ""
-    return f"{time(row['warm'])}, {row['rate'] / 1e12:.1f} TFLOP/s" + (f", {row['share']:.0%}" if row["share"] else "")
+    share = f", {row['share']:.0%}" if row["share"] else ""
+    return f"{time(row['warm'])}<br>{row['rate'] / 1e12:.1f} TFLOP/s{share}"
 
 
 def attention(result):
@@ -119,7 +121,10 @@ def compared(result):
 
 
 def both_ways(result, ours, theirs, ratio):
+    there = {row["contender"] for row in rows_of(result, "attention") if "warm" in row}
+    theirs = [name for name in theirs if name in there]
     head = ["", "T", "ours", "time", "TFLOP/s", *(name.split()[1].strip(",") for name in theirs), ratio]
+    head = [name.replace("_", "_\u200b") for name in head]  # where a long name may be broken
     made = []
     for way in ("forward", "backward"):
         rows = []
@@ -129,8 +134,8 @@ def both_ways(result, ours, theirs, ratio):
                 best = min(mine, key=lambda row: row["warm"])
                 name, rate = f"`{best['contender'].split(',')[0]}`", f"{best['rate'] / 1e12:.1f}"
                 others = [time(found[name]["warm"]) if name in found else "" for name in theirs]
-                times = f"{found[theirs[0]]['warm'] / best['warm']:.2f}" if theirs[0] in found else ""
-                size = f"K {K}{', causal' * causal}"
+                times = f"{found[theirs[0]]['warm'] / best['warm']:.2f}" if theirs and theirs[0] in found else ""
+                size = f"K {K}{', causal' * causal}".replace(" ", "\u00a0")  # on one line
                 rows.append([size, f"{T:,}", name, time(best["warm"]), rate, *others, times])
         made.append(f"**{way.capitalize()}**\n\n{table(head, rows)}")
     return "\n".join(made)
@@ -150,8 +155,13 @@ def steps(result):
     return table(["size", "contender", "a step", "TFLOP/s", "of PyTorch's time", "compiled in"], rows, 2)
 
 
-def picture(result):
-    if not RESULT.with_suffix(".png").exists():
-        return "(There is no picture: that takes matplotlib.)\n"
-    alt = "time against T, a panel to each precision, way, width and mask"
-    return f"```{{image}} /_generated/gpu_report.png\n:alt: {alt}\n```\n"
+def drawn(result):
+    """The rows of the picture: heads of 64 without a mask; all of them would be too many panels to read."""
+    timed = (row for row in rows_of(result, "attention") if "warm" in row)
+    return [row for row in timed if row["K"] == 64 and not row["causal"]]
+
+
+def figure(result):
+    said = "Heads of 64, without a mask: time against the length $T$. Dashed: PyTorch."
+    alt = "four panels, time against T: forward and backward, in float32 and in bfloat16"
+    return f"```{{figure}} /_generated/gpu_attention.png\n:alt: {alt}\n\n{said}\n```\n"

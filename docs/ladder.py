@@ -83,13 +83,13 @@ def cuda_attention_bytes():
 def machine_code(found):
     """A row for each kernel and width, for sm_90, and below it with what it was compiled."""
     rows = [
-        "| kernel | K | threads | registers | shared | instructions | tensor cores | ldmatrix | 16 bytes shared |",
+        "| kernel | K | threads | registers | shared, KB | instructions | tensor cores | ldmatrix | 16 bytes shared |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in found["rows"]:
         again = row["rung"] == "flash_atomic" and row["kernel"] == "flash_forward"  # which is that of flash
         if row["architecture"] == "sm_90" and not row["masked"] and not again:
-            shared = f"{row['shared'] / 1024:.1f} KB" if row["shared"] else ""
+            shared = f"{row['shared'] / 1024:.1f}" if row["shared"] else ""
             counts = (row[name] or "" for name in ("HMMA", "LDSM", "LDS.128"))
             sizes = row["K"], row["threads"], row["registers"], shared, row["instructions"]
             name = f"`{row['kernel']}`" + ", with atomic dq" * (

@@ -37,7 +37,7 @@ def sinusoids():
 
 
 def activations():
-    """Four activations and their slopes, from their own backward passes."""
+    """Three activations and their slopes, from their own backward passes."""
     x = np.linspace(-4, 3, 561)
     made, axes = figure(7.2, 3.2, 2)
     for thing, color in ((relu, GREY), (gelu, BLUE), (silu, ORANGE)):

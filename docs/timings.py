@@ -11,19 +11,22 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 IN_README = re.compile(r"(<!-- timings: docs/timings.py writes them -->\n).*?(<!-- end of timings -->)", re.DOTALL)
 ON_A_GPU = ("gpu_report", "attention_cuda", "step_cuda")  # docs/gpu.py shows the first
+PICTURES = ("step", "products", "attention", "recurrent", "decoding")  # that the page shows
 OTHERS = ("PyTorch", "transformers", "tokenizers")  # what ours is held against, where it is there
 
 
 def everything():
-    """(file, content) of every benchmark that was kept: its table, and its picture."""
+    """(file, content) of every benchmark that was kept: its table, and the pictures that the page shows."""
+    from bench.picture import draw
+
     for path in sorted(RESULTS.glob("profile_*.json")):
         yield f"bench_{path.stem}.md", profile_table(read(path.stem))
     yield "bench_between.md", between_table()
     for path in comparisons():
         made = tokenizers_table if path.stem == "tokenizers" else table
         yield f"bench_{path.stem}.md", made(read(path.stem))
-        if path.with_suffix(".png").exists():
-            yield f"bench_{path.stem}.png", path.with_suffix(".png").read_bytes()
+        if path.stem in PICTURES:
+            yield f"bench_{path.stem}.png", draw(read(path.stem))
 
 
 def between_table():
@@ -90,15 +93,18 @@ def table(result):
     sizes = result["sizes"].items()
     tokens = ["tokens/s"] if any("tokens" in size["work"] for _, size in sizes) else []
     columns = ["size", "contender", "median", "from … to", *tokens, "speed", "of the floor", "memory"]
-    rows = [line(columns), line(["---", "---", *["---:"] * (len(columns) - 2)])]
+    rows = []
     for name, size in sizes:
         other = held_against(size)
         for row in size["rows"]:
             cells = [name, row["contender"], time(row["median"]), f"{time(row['least'])} … {time(row['most'])}"]
             cells += [f"{size['work']['tokens'] / row['median']:,.0f}"] if tokens else []
             cells += [f"{other['median'] / row['median']:.2f} × {other['contender']}"]
-            rows.append(line([*cells, of_floor(size, row), memory(result, row)]))
-    return "\n".join([*rows, "", machine_line(result), ""])
+            rows.append([*cells, of_floor(size, row), memory(result, row)])
+    filled = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    head = [columns, ["---", "---", *["---:"] * (len(columns) - 2)]]
+    lines = [line([cells[i] for i in filled]) for cells in head + rows]
+    return "\n".join([*lines, "", machine_line(result), ""])
 
 
 def line(cells):

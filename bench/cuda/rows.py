@@ -109,7 +109,7 @@ def picture(rows, title):
 
     lines = growth(rows)
     groups = sorted({group for group, _ in lines})
-    columns = next(n for n in (4, 2, 1) if len(groups) >= n or n == 1)
+    columns = next(n for n in (4, 2, 1) if len(groups) > n or n == 1)
     height = -(-max(len(groups), 1) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.6 * height + 0.6), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=11)
@@ -138,7 +138,7 @@ def picture(rows, title):
             axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=6.5)
+        axes.legend(frameon=False, fontsize=8)
     for axes in list(figure.axes)[len(groups) :]:
         axes.set_visible(False)
     png = io.BytesIO()

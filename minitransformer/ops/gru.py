@@ -12,10 +12,10 @@
                 da_n = dn (1 - n²)      dr = da_n u_n                   n = tanh(a_n + r u_n)
                 da_r = dr r (1 - r)     da_z = dz z (1 - z)
                 du = da, but du_n = da_n r
-                dh' = du U + dh z                                       what the loss feels of the state before step t
+                dh' = Uᵀ du + dh z                                      what the loss feels of the state before step t
                 (without a token, dh is handed on as it is, and da_t = du_t = 0)
 
-                dx_t = da_t W       dW = Σ_t da_t x_tᵀ      db = Σ_t da_t
+                dx_t = Wᵀ da_t      dW = Σ_t da_t x_tᵀ      db = Σ_t da_t
                                     dU = Σ_t du_t h'_tᵀ     dd = Σ_t du_t
 
 The paper lets r act on h' before the product, U_n (r h'). Here it acts after it, r (U_n h' + d_n), as in cuDNN and

@@ -11,11 +11,11 @@
                 do = dh tanh(c)     dc += dh o (1 - tanh²(c))   h = o tanh(c)
                 df = dc c'      di = dc n      dn = dc i        c = f c' + i n
                 da_i = di i (1 - i)    da_f = df f (1 - f)    da_n = dn (1 - n²)    da_o = do o (1 - o)
-                dh' = da U      dc' = dc f                      what the loss feels of the state before step t
+                dh' = Uᵀ da     dc' = dc f                      what the loss feels of the state before step t
 
                 (without a token, dh and dc are handed on as they are, and da_t = 0)
 
-                dx_t = da_t W      dW = Σ_t da_t x_tᵀ      dU = Σ_t da_t h'_tᵀ      db = dd = Σ_t da_t
+                dx_t = Wᵀ da_t     dW = Σ_t da_t x_tᵀ      dU = Σ_t da_t h'_tᵀ      db = dd = Σ_t da_t
 
 The way from c to c' is a product with f alone: where the gate is open, a gradient passes many steps undiminished. Every
 step uses the same weights, so what is felt of them is a sum over the steps. No step of W x and of the sums waits for

@@ -7,10 +7,10 @@
 
                 dh += dy_t                      y_t = h
                 da_t = dh activation'(a)        tanh' = 1 - h²,  relu' = [h > 0]: of both, the output says enough
-                dh' = da_t U                    what the loss feels of the state before step t
+                dh' = Uᵀ da_t                   what the loss feels of the state before step t
                 (without a token, dh is handed on as it is, and da_t = 0)
 
-                dx_t = da_t W      dW = Σ_t da_t x_tᵀ      dU = Σ_t da_t h'_tᵀ      db = dd = Σ_t da_t
+                dx_t = Wᵀ da_t     dW = Σ_t da_t x_tᵀ      dU = Σ_t da_t h'_tᵀ      db = dd = Σ_t da_t
 
 From k steps back comes a product of k matrices U, which vanishes or explodes with k. That is what LSTM is an answer to.
 """

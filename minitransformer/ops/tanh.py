@@ -14,11 +14,11 @@ from ..convention import backward_of, op
 def tanh(x):
     """y = tanh(x)        x (...)   ->   y (...)"""
     y = np.tanh(x)
-    return y, y
+    return y, (y,)
 
 
 @backward_of(tanh)
 def tanh_backward(dy, saved):
     """dx = dy (1 - y²)"""
-    y = saved
+    (y,) = saved
     return dy * (1 - y * y)

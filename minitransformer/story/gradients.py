@@ -116,5 +116,5 @@ def draw(found):
 def tables(found):
     """One. A row a kind: how much is felt so many steps back."""
     shown = (1, 10, 30, found["settings"]["steps"] - 1)
-    rows = [["", *(f"{k} steps back" for k in shown)], ["---", *["---:"] * len(shown)]]
+    rows = [["", *(f"{k} step{'s' * (k != 1)} back" for k in shown)], ["---", *["---:"] * len(shown)]]
     return [rows + [[name, *(f"{curve[k]:.1e}" for k in shown)] for name, curve in found["curves"].items()]]

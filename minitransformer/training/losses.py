@@ -49,7 +49,7 @@ class next_token_loss:
 
 @registered("loss")
 class fused_next_token_loss(next_token_loss):
-    """fused_next_token_loss(model): the same number, for a model whose head is a linear map without a bias.
+    """fused_next_token_loss(model): the same as next_token_loss in less memory, of a head that has no bias.
 
     The kernel of `linear_cross_entropy` never has all the logits of a large vocabulary; the reference does.
 
@@ -133,7 +133,7 @@ class label_loss:
 
 @registered("loss")
 class masked_token_loss(label_loss):
-    """masked_token_loss(model): label_loss of what was masked, a MaskedLanguageModel's, which is asked there alone.
+    """masked_token_loss(model): the label_loss of what was masked, a MaskedLanguageModel's, which is asked there alone.
 
     forward     loss = cross_entropy(model(ids)[places], targets[places])           places: where a target counts
     backward    the forward read from the bottom up

@@ -51,7 +51,6 @@ def shown(tmp_path, monkeypatch):
     """{file: content} with this report"""
     path = tmp_path / "gpu_report.json"
     path.write_text(json.dumps(RESULT), encoding="utf-8")
-    path.with_suffix(".png").write_bytes(b"png")
     monkeypatch.setattr(gpu, "RESULT", path)
     return dict(gpu.everything())
 
@@ -66,6 +65,14 @@ def test_everything_is_shown_on_a_page(shown):
     assert [name for name in shown if f"_generated/{name}" not in pages + shown["gpu_picture.md"]] == []
 
 
+def test_the_picture_has_few_panels(shown):
+    assert shown["gpu_attention.png"].startswith(b"\x89PNG")
+    rows = [
+        row("flash, float32", "forward", 512, 1e-3) | {"K": K, "causal": causal} for K in (64, 128) for causal in (0, 1)
+    ]
+    assert gpu.drawn({"rows": rows}) == rows[:1]
+
+
 def test_where_and_what_was_right(shown):
     said = shown["gpu_where.md"]
     assert "NVIDIA H200 (sm_90, 140 GB; driver of CUDA 13.0, toolkit 12.8; numpy 2.4.6), 2000-01-02" in said
@@ -78,9 +85,9 @@ def test_where_and_what_was_right(shown):
 
 def test_the_best_rung_stands_beside_pytorchs_kernels(shown):
     lines = shown["gpu_attention.md"].splitlines()
-    assert "| K 64, causal | 512 | `flash_registers` | 1 ms | 10.0 | 1.5 ms |  | 1.50 |" in lines
-    assert "| K 64 | 4,096 | `tensor_cores` | 1 ms | 10.0 | 300 µs |  |  |  | 0.30 |" in shown["gpu_compared.md"]
-    assert "| `tensor_cores` | 1 ms, 10.0 TFLOP/s, 10% |  |  |  |" in shown["gpu_rungs.md"]
+    assert "| K\u00a064,\u00a0causal | 512 | `flash_registers` | 1 ms | 10.0 | 1.5 ms | 1.50 |" in lines
+    assert "| K\u00a064 | 4,096 | `tensor_cores` | 1 ms | 10.0 | 300 µs | 0.30 |" in shown["gpu_compared.md"]
+    assert "| `tensor_cores` | 1 ms<br>10.0 TFLOP/s, 10% |  |  |  |" in shown["gpu_rungs.md"]
     assert "| gpt2 | backend cuda | 40 ms | 10.0 | 2.00 × | 60 s |" in shown["gpu_steps.md"]
 
 

@@ -37,6 +37,15 @@ def test_every_registered_thing_has_a_page_that_shows_its_code():
     assert registry.problems(THINGS) == []
 
 
+def test_losses_of_one_file_are_told_apart():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)  # for the modules beside it
+        summary = load("generate").summary
+    said = {name: summary(thing) for name, thing in THINGS.items() if thing.kind == "loss"}
+    assert len(set(said.values())) == len(said) >= 8
+    assert said["next_token_loss"] == "The cross-entropy of what comes next."
+
+
 @pytest.fixture
 def copy(tmp_path):
     """A copy of the pages, to be damaged."""

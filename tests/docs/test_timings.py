@@ -58,6 +58,11 @@ def test_a_table_has_a_line_for_each_contender():
     assert "1.23 s" in lines[2] and lines[-1] == timings.machine_line(result)
 
 
+def test_an_empty_column_is_left_out():
+    head = timings.table(timings.read("start")).splitlines()[0]
+    assert head == "| size | contender | median | from … to | speed |"
+
+
 @pytest.mark.parametrize(
     "seconds, text", [(1.234, "1.23 s"), (0.0123, "12.3 ms"), (0.2345, "234 ms"), (4.5e-7, "0.45 µs"), (120, "120 s")]
 )
