@@ -21,6 +21,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numba import cuda
 from numpy.lib.stride_tricks import as_strided
 
 from . import kept
@@ -46,9 +47,22 @@ def start(kernel, grid, block, args):
         known[kinds] = Ready(Code(*code), kinds)
     ready = known.get(kinds)
     if ready is None or not ready(grid, block, words):
-        kernel[grid, block](*args)  # which also says why, where the driver refuses
+        kernel[grid, block, *stream_for_numba()](*args)  # which also says why, where the driver refuses
     if kinds not in known:
         known[kinds] = None if None in kinds else compiled(kernel, kinds, args)
+
+
+def current_stream():
+    """CuPy's, in which arrays are made and cuBLAS multiplies: a kernel in another might come too soon, or too late"""
+    import cupy
+
+    return cupy.cuda.get_current_stream().ptr
+
+
+def stream_for_numba():
+    """Behind grid and block: nothing where it is the one that Numba takes by itself"""
+    stream = current_stream()
+    return (cuda.external_stream(stream),) if stream else ()
 
 
 def compiled(kernel, kinds, args):
@@ -86,7 +100,7 @@ class Ready:
                 return False
             with self.lock:
                 self.pack(words)
-                return launcher()(function, *shape, 0, None, None, self.where) == 0
+                return launcher()(function, *shape, 0, current_stream(), None, self.where) == 0
         except Exception:  # a number that is too large for its type
             return False
 

@@ -16,7 +16,7 @@ from .device import SIMULATED
 
 ONE, ZERO = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0))  # in the host's memory
 FACTORS = {kind: (ONE[kind].ctypes.data, ZERO[kind].ctypes.data) for kind in "fd"}
-_ones = {}  # on each device, of each dtype: as many as were ever asked for
+_ones = {}  # on each device, in each stream, of each dtype: as many as were ever asked for
 
 
 def product(a, b, out, *, turn_a=False, turn_b=False):
@@ -42,15 +42,15 @@ def column_sums(x):
         return x.sum(0)
     out, kind = empty(D, x), x.dtype.char
     if N and D:
-        (_, multiply), (one, zero) = blas(kind), FACTORS[kind]
-        multiply(handle(), 0, D, N, one, x.data.ptr, D, ones(N, x).data.ptr, 1, zero, out.data.ptr, 1)
+        (_, multiply), (one, zero), vector = blas(kind), FACTORS[kind], ones(N, x)  # held till it is asked for
+        multiply(handle(), 0, D, N, one, x.data.ptr, D, vector.data.ptr, 1, zero, out.data.ptr, 1)
     else:
         out[...] = 0
     return out
 
 
 def ones(n, like):
-    place = current_device(), like.dtype.char
+    place = current_device(), library().cuda.get_current_stream().ptr, like.dtype.char
     found = _ones.get(place)
     if found is None or found.size < n:
         found = _ones[place] = library().ones(n, like.dtype)

@@ -48,6 +48,16 @@ class Kernel:
         return launch
 
 
+@pytest.fixture(autouse=True)
+def stream(monkeypatch):
+    """CuPy's current one"""
+    found = SimpleNamespace(ptr=0)
+    cuda = SimpleNamespace(get_current_stream=lambda: found)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(direct.cuda, "external_stream", lambda ptr: f"stream {ptr}")
+    return found
+
+
 @pytest.fixture
 def launched(monkeypatch):
     """What was launched without Numba, and what is kept on disk"""
@@ -100,6 +110,14 @@ def test_another_kind_goes_to_numba(one, other, launched):
     direct.start(kernel, 1, 1, (one,))
     direct.start(kernel, 1, 1, (other,))
     assert len(kernel.by_numba) == 2 and launched.launches == []
+
+
+def test_numba_launches_where_cupy_is(launched, stream):
+    kernel = Kernel()
+    direct.start(kernel, (2, 3), 32, (1,))
+    stream.ptr = 7
+    direct.start(kernel, (2, 3), 32, (1.0,))
+    assert [shape for shape, _ in kernel.by_numba] == [((2, 3), 32), ((2, 3), 32, "stream 7")]
 
 
 @pytest.mark.parametrize("arg", ["no number", None, 1j], ids=repr)
@@ -192,10 +210,12 @@ def driver(monkeypatch):
     return found
 
 
-def test_what_the_driver_sees(driver):
+@pytest.mark.parametrize("ptr", [0, 8])
+def test_what_the_driver_sees(ptr, driver, stream):
+    stream.ptr = ptr
     ready = direct.Ready(None, ("l",))
     assert ready((5, np.int64(6)), 64, [(7,)])
-    assert driver.launches == [("function", 5, 6, 1, 64, 1, 1, 0, None, None, ready.where)]
+    assert driver.launches == [("function", 5, 6, 1, 64, 1, 1, 0, ptr, None, ready.where)]
     driver.answer = 701  # too many resources
     assert not ready(1, 1, [(7,)])
 

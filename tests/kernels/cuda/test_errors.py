@@ -12,7 +12,7 @@ import pytest
 import minitransformer
 from minitransformer.cli import main
 from minitransformer.convention import current_backend, use_backend
-from minitransformer.kernels.cuda import arrays, backend, device
+from minitransformer.kernels.cuda import arrays, backend, device, direct
 from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.ops import gelu, layer_norm, silu
 from minitransformer.placing import device_threads, to_device, to_host
@@ -25,6 +25,12 @@ class CudaAPIError(Exception):
 
 
 CudaAPIError.__module__ = "numba.cuda.cudadrv.driver"
+
+
+@pytest.fixture(autouse=True)
+def the_null_stream(monkeypatch):
+    """CuPy, which would say in which, need not be there."""
+    monkeypatch.setattr(direct, "current_stream", lambda: 0)
 
 
 @pytest.fixture

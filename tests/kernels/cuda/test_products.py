@@ -1,5 +1,6 @@
 """What cuBLAS is asked, by one that reads memory as it does: column by column, from addresses."""
 
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,8 +44,11 @@ class Cublas:
 
 
 @pytest.fixture(autouse=True)
-def cublas(monkeypatch):
-    library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)))
+def stream(monkeypatch):
+    """CuPy's current one"""
+    found = SimpleNamespace(ptr=0)
+    cuda = SimpleNamespace(get_current_stream=lambda: found)
+    library = SimpleNamespace(ones=lambda n, kind: OnDevice(np.ones(n, kind)), cuda=cuda)
     monkeypatch.setattr(products, "blas", lambda kind: (Cublas(kind).gemm, Cublas(kind).gemv))
     monkeypatch.setattr(products, "handle", lambda: "handle")
     monkeypatch.setattr(products, "library", lambda: library)
@@ -52,6 +56,7 @@ def cublas(monkeypatch):
     monkeypatch.setattr(products, "empty", lambda shape, like: OnDevice(np.full(shape, np.nan, like.dtype)))
     monkeypatch.setattr(products, "SIMULATED", False)
     monkeypatch.setattr(products, "_ones", {})
+    return found
 
 
 @pytest.mark.parametrize("kind", "fd")
@@ -73,4 +78,35 @@ def test_sums_down_the_columns(kind, rng):
         x = rng.normal(size=(N, D)).astype(kind)
         found = products.column_sums(OnDevice(x))
         np.testing.assert_allclose(found.array, x.sum(0), rtol=1e-5, atol=1e-6)
-    assert {place: ones.size for place, ones in products._ones.items()} == {(0, kind): 7}
+    assert {place: ones.size for place, ones in products._ones.items()} == {(0, 0, kind): 7}
+
+
+def test_each_stream_has_its_ones(stream):
+    """They are written in one, and another does not wait for it."""
+    for stream.ptr in (0, 8, 0):
+        products.column_sums(OnDevice(np.zeros((3, 2))))
+    assert list(products._ones) == [(0, 0, "d"), (0, 8, "d")]
+
+
+def test_ones_are_not_given_back_before_they_are_asked_for(monkeypatch):
+    """Though another thread, which needs more of them, puts others in their place"""
+    held = []
+
+    class Sums(OnDevice):
+        """Whose address is asked for last"""
+
+        @property
+        def data(self):
+            ((_, ones),) = products._ones.items()
+            held.append(weakref.ref(ones))
+            products._ones.clear()
+            return SimpleNamespace(ptr=self.array.ctypes.data)
+
+        @data.setter
+        def data(self, value):
+            pass
+
+    monkeypatch.setattr(products, "empty", lambda shape, like: Sums(np.zeros(shape, like.dtype)))
+    monkeypatch.setattr(products, "blas", lambda kind: (None, lambda *args: held.append(held[0]())))
+    products.column_sums(OnDevice(np.zeros((3, 2))))
+    assert held[1] is not None

@@ -19,7 +19,9 @@ import threading
 from contextlib import contextmanager
 
 import numpy as np
+from numba import cuda
 from numba.cuda.simulator import kernel, kernelapi
+from numba.cuda.simulator.cudadrv.devicearray import FakeWithinKernelCUDAArray
 
 WARP = 32
 order = random.Random(0)
@@ -195,7 +197,28 @@ def local_array(self, shape, dtype, alignment=None):
     return poisoned(shape, dtype)
 
 
+@contextmanager
+def swapped(function, simulated):
+    """The module of a function has the simulated `cuda` meanwhile. Numba looks for it among all names of the module."""
+    names = function.__globals__
+    swap = names.get("cuda") is cuda
+    if swap:
+        names["cuda"] = simulated
+    try:
+        yield
+    finally:
+        if swap:
+            names["cuda"] = cuda
+
+
+def attribute(self, name):
+    """Of an array in a kernel. Numba lists all that an array has before it gives one of them."""
+    return getattr(self._item._ary, name)
+
+
 kernel.BlockManager = Block
+kernel.swapped_cuda_module = swapped
+FakeWithinKernelCUDAArray.__getattr__ = attribute
 kernelapi.FakeCUDAShared.array = shared_array
 kernelapi.FakeCUDALocal.array = local_array
 kernelapi.FakeCUDAModule.syncwarp = lambda self, mask=0xFFFFFFFF: threading.current_thread().with_warp() and None

@@ -101,6 +101,21 @@ def wait_for_copies():
 # ------------------------------------------------------------------------------------------------------ matrices
 
 
+def in_a_warp():
+    """Where A's numbers, and B's, are among the 12 of each lane, all in a row; and which of C's a lane has"""
+    a, b, lanes = np.empty((16, 16), int), np.empty((16, 8), int), np.arange(WARP)
+    for half in range(2):
+        for i in range(4):
+            a[ROW + 8 * (i % 2), COLUMN + half + 8 * (i // 2)] = 12 * lanes + 2 * i + half
+        for i in range(2):
+            b[COLUMN + half + 8 * i, ROW] = 12 * lanes + 8 + 2 * i + half
+    rows, columns = np.array([0, 0, 8, 8]), np.array([0, 1, 0, 1])
+    return a, b, (ROW[:, None] + rows, COLUMN[:, None] + columns)
+
+
+OF_A, OF_B, OF_C = in_a_warp()
+
+
 def ldmatrix(m, at, transposed=False):
     check_aligned(m, at, 16)
 
@@ -108,9 +123,9 @@ def ldmatrix(m, at, transposed=False):
         matrices = np.stack([m[place : place + 8] for place in places]).reshape(4, 8, 8)
         matrices = matrices.swapaxes(1, 2) if transposed else matrices
         low, high = matrices[:, ROW, COLUMN], matrices[:, ROW, COLUMN + 1]
-        return low | high.astype(np.uint32) << 16  # (4, lanes)
+        return (low | high.astype(np.uint32) << 16).T  # (lanes, 4)
 
-    return tuple(with_warp(int(at), read)[:, lane()])
+    return tuple(with_warp(int(at), read)[lane()])
 
 
 def ldmatrix_transposed(m, at):
@@ -119,22 +134,15 @@ def ldmatrix_transposed(m, at):
 
 def mma(*operands):
     """A B + C; operands of a lane: four words of A, two of B, four numbers of C"""
-    product = with_warp(operands[:6], multiply)
-    row, column = ROW[lane()], COLUMN[lane()]
-    places = (row, column), (row, column + 1), (row + 8, column), (row + 8, column + 1)
-    return tuple(np.float32(c + product[place]) for c, place in zip(operands[6:], places))
+    return with_warp(operands, multiply)[lane()]
 
 
-def multiply(words):
-    """(16, 8) of the words of all lanes"""
-    halves = from_bfloat16(np.array(words, np.uint32).view(np.uint16)).reshape(WARP, 6, 2)
-    a, b = np.empty((16, 16), np.float32), np.empty((16, 8), np.float32)
-    for half in range(2):
-        for i in range(4):
-            a[ROW + 8 * (i % 2), COLUMN + half + 8 * (i // 2)] = halves[:, i, half]
-        for i in range(2):
-            b[COLUMN + half + 8 * i, ROW] = halves[:, 4 + i, half]
-    return a @ b
+def multiply(operands):
+    """The four numbers of every lane"""
+    words = np.array([each[:6] for each in operands], np.uint32)
+    halves = from_bfloat16(words.view(np.uint16)).ravel()
+    product = halves[OF_A] @ halves[OF_B]
+    return [tuple(row) for row in product[OF_C] + np.array([each[6:] for each in operands], np.float32)]
 
 
 # ------------------------------------------------------------------------------------------------------ numbers
