@@ -9,6 +9,7 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
+from ..models.shapes import shapes_of
 from ..placing import to_device
 from ..tokenizers import RobertaTokenizer, UnigramTokenizer, WordPieceTokenizer
 from ..training import checkpoint
@@ -197,25 +198,6 @@ def object_in(path):
     if not isinstance(found, dict):
         raise ValueError(f"{path} is damaged: it is no object")
     return found
-
-
-class NoNumbers:
-    """In place of a generator where nobody looks at the numbers: all of them are one, in no memory."""
-
-    def normal(self, mean, deviation, shape):
-        return Shape(shape)
-
-
-class Shape(NamedTuple):
-    shape: tuple
-
-    def astype(self, dtype):
-        return np.broadcast_to(np.zeros((), dtype), self.shape)
-
-
-def shapes_of(model, dtype):
-    """A tree of the shape of the model's parameters that takes hardly any memory."""
-    return model.init(NoNumbers(), dtype)
 
 
 def end_of(tokenizer):
