@@ -75,7 +75,7 @@ def train(args, task_class, text, out, more=None, there=None, finish=None):
 
 
 def readable(value):
-    return ", ".join(value) if isinstance(value, list) else value
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def say(line):
