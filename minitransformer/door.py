@@ -20,7 +20,7 @@ class Shapes:
         code = forward.__code__
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self.places = {name: place for place, name in enumerate(self.arguments[: code.co_argcount])}
-        self.passed = {}  # shapes and dtypes that fitted, and the dtype of the floating ones
+        self.passed = {}  # kinds of arrays, shapes and dtypes that fitted, and the dtype of the floating ones
         self.specs = [(name, self.steps(name), *self.parse(text)) for name, text in self.paths(shapes)]
 
     def steps(self, name):
@@ -45,7 +45,7 @@ class Shapes:
     def __call__(self, args, static):
         arrays = self.arrays(args, static)
         try:
-            seen = tuple([array if array is None else (array.shape, array.dtype) for array in arrays])
+            seen = tuple([array if array is None else (type(array), array.shape, array.dtype) for array in arrays])
             return self.passed[seen]  # a training step comes with the same shapes every time
         except (AttributeError, KeyError):
             dtype = self.check(arrays)
@@ -81,6 +81,8 @@ class Shapes:
             if not hasattr(array, "shape") or array.dtype.kind not in kinds:
                 what = getattr(array, "dtype", type(array).__name__)
                 raise TypeError(f"{self.name}: {name} must be an array of kind {kind}, not {what}")
+            if hasattr(array, "mask"):
+                raise TypeError(f"{self.name}: {name} is a masked array, whose mask would not be heeded")
             if kind == "float":
                 if dtype is not None and array.dtype != dtype[1]:
                     raise TypeError(f"{self.name}: {name} is {array.dtype}, but {dtype[0]} is {dtype[1]}")

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = ".lock"  # in a folder that only one process may write to
@@ -19,15 +19,20 @@ def write_synced(path, data):
 
 
 def write_atomically(path, data):
-    """Bytes to a file that has either its old content or all of the new one, whenever the power goes."""
+    """Bytes to a file that has either its old content or all of the new one, whenever the power goes.
+
+    OSError, by the name that was given, where that cannot be.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         write_synced(temporary, data)
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
     sync_folder(path.parent)
 
 

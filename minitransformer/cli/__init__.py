@@ -7,7 +7,9 @@ there is `ON_DEVICE` too, that may be the backend cuda: the command brings param
 import argparse
 import os
 import shutil
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 
 from ..kernels.cuda_errors import DOCTOR, explain
@@ -64,8 +66,9 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
-        choose_backend(getattr(args, "backend", "reference"), args.on_device)
-        return args.run(args) or 0
+        with handled_by(signal.default_int_handler, signal.SIGTERM):  # as Ctrl-C: what is half written goes away
+            choose_backend(getattr(args, "backend", "reference"), args.on_device)
+            return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -83,6 +86,17 @@ def main(argv=None):
             raise
         print(f"minitransformer {args.command}: {meaning} ({DOCTOR})", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def handled_by(handler, *numbers):
+    """While this lasts, these signals are handled so."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def module_of(command):

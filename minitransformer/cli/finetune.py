@@ -173,12 +173,19 @@ def epoch_line(event):
 def try_folder(out):
     """OSError where no folder can be made beside this one, or of such a name."""
     temporary = beside(out, "new")
-    try:
+    with named(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         temporary.rmdir()
+
+
+@contextmanager
+def named(out):
+    """What keeps a folder from being written is said with its name, not with those of the files in it."""
+    try:
+        yield
     except OSError as error:
-        raise OSError(error.errno, f"{out} cannot be written: {error.strerror}") from None
+        raise OSError(error.errno, f"{out} cannot be written: {error.strerror or error}") from None
 
 
 def beside(out, what):
@@ -197,9 +204,10 @@ def save(out, start, p, tokenizer, epochs, overwrite):
 
     temporary, old = beside(out, "new"), beside(out, "old")
     try:
-        save_pretrained(temporary, start.model, p, tokenizer, start.labels or None)
-        lines = "".join(json.dumps(epoch.as_dict()) + "\n" for epoch in epochs)
-        write_synced(temporary / "metrics.jsonl", lines.encode("utf-8"))
+        with named(out):
+            save_pretrained(temporary, start.model, p, tokenizer, start.labels or None, start.ends)
+            lines = "".join(json.dumps(epoch.as_dict()) + "\n" for epoch in epochs)
+            write_synced(temporary / "metrics.jsonl", lines.encode("utf-8"))
     except BaseException:
         if temporary.exists():
             remove_folder(temporary)

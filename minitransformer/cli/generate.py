@@ -68,9 +68,10 @@ def run(args):
             f"the newest {kept_when_full(context)} are read again, and those before them are forgotten",
             file=sys.stderr,
         )
+    ahead = list(itertools.islice(pieces, 2))  # of the prompt, of one token: what these need compiled, is so by now
     shown = printable if sys.stdout.isatty() else str  # into a file or a pipe goes what was said, as it is
     print(args.prompt or "", end="", flush=True)
-    for i, piece in enumerate(pieces):
+    for i, piece in enumerate(itertools.chain(ahead, pieces)):
         if not i and not args.prompt and tokenizer.begin is not None:
             piece = piece.removeprefix(" ")  # which stands before a text's first word
         print(shown(piece), end="", flush=True)

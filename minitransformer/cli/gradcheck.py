@@ -29,19 +29,19 @@ def run(args):
         rows = list(rows)
         print(json.dumps([row.as_dict() for row in rows], indent=2))
     else:
-        rows = show(rows)
+        rows = show(rows, max([24, *(len(name) + 2 for name in args.names)]))
     return 0 if all(row.passed for row in rows) else 1
 
 
-def show(rows):
-    """Print each row as it comes, then what failed and where."""
-    print(f"{'name':<24}{'kind':<12}{'gradients':>9}{'float64':>10}{'extended':>10}{'seconds':>9}")
+def show(rows, width):
+    """Print each row as it comes, its name in so many columns, then what failed and where."""
+    print(f"{'name':<{width}}{'kind':<12}{'gradients':>9}{'float64':>10}{'extended':>10}{'seconds':>9}")
     seen = []
     for row in rows:
         seen.append(row)
         errors = f"{figure(row.float64):>10}{figure(row.extended):>10}"
         verdict = "pass" if row.passed else "FAIL"
-        print(f"{row.name:<24}{row.kind:<12}{row.gradients:>9}{errors}{row.seconds:>9.2f}  {verdict}", flush=True)
+        print(f"{row.name:<{width}}{row.kind:<12}{row.gradients:>9}{errors}{row.seconds:>9.2f}  {verdict}", flush=True)
     for row in seen:
         for problem in row.problems:
             print(f"\n{row.name}: {problem}")

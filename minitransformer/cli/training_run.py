@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 from ..threads import available_cores
-from . import printable, program
+from . import handled_by, printable, program
 
 
 def add_training_options(parser, settings_class, out):
@@ -75,7 +75,7 @@ def train(args, task_class, text, out, more=None, there=None, finish=None):
 
 
 def readable(value):
-    return ", ".join(value) if isinstance(value, list) else value
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def say(line):
@@ -171,9 +171,5 @@ def asked_to_stop():
         asked.append(number)
         os.write(2, b"\nsaving after this step ...\n")  # a handler must not wait for a buffer
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled_by(ask, signal.SIGINT, signal.SIGTERM):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

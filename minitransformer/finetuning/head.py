@@ -7,7 +7,7 @@ pooler, which is published with the body.
 from typing import Any, NamedTuple
 
 from ..models import SentenceEncoder
-from ..pretrained import ARCHITECTURES, labels_of, load_pretrained
+from ..pretrained import ARCHITECTURES, ends_of, labels_of, load_pretrained
 from ..pretrained.tensors import stored_tensors
 from ..trees import fill
 
@@ -17,6 +17,7 @@ class Start(NamedTuple):
     p: Any
     labels: list  # by class; empty where there are no classes
     drawn: bool  # whether the head is a new one
+    ends: Any = ()  # the ids with which a text ends, where the model writes
 
 
 def load_body(folder, head):
@@ -31,7 +32,7 @@ def load_body(folder, head):
 def starting_point(folder, found, head, labels, rng):
     """found: what `load_body` gave   labels: those of the data   rng: what a new head is drawn from   ->   Start"""
     if head is None:
-        return Start(found.model, found.p, [], False)
+        return Start(found.model, found.p, [], False, ends_of(folder, found.tokenizer))
     architecture = ARCHITECTURES[found.config["model_type"]]
     if architecture.published_head(found.config) is head and set(labels) <= set(labels_of(found)):
         whole = load_pretrained(folder, head=head)

@@ -50,10 +50,9 @@ class AWDLSTM:
             check_rate(getattr(self, name))
         check_frozen(self.frozen, self.n_layers)
 
-    @property
-    def widths(self):
-        """Of every layer what it reads, and after the last what that says."""
-        return [self.d_model, *[self.d_hidden] * (self.n_layers - 1), self.d_model]
+    def width(self, i):
+        """Of what layer i reads, and of what the one before it says."""
+        return self.d_hidden if 0 < i < self.n_layers else self.d_model
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
@@ -64,8 +63,10 @@ class AWDLSTM:
         def affine(inp, H):
             return {"weight": uniform(H**-0.5, 4 * H, inp), "bias": uniform(H**-0.5, 4 * H)}
 
-        pairs = zip(self.widths, self.widths[1:])
-        layers = [{"input": affine(inp, H), "hidden": affine(H, H)} for inp, H in pairs]
+        def layer(inp, H):
+            return {"input": affine(inp, H), "hidden": affine(H, H)}
+
+        layers = [layer(self.width(i), self.width(i + 1)) for i in range(self.n_layers)]
         return {"token": {"weight": uniform(0.1, self.vocab_size, self.d_model)}, "layers": layers}
 
     def forward(self, p, ids, *states, mask=None, key=None):

@@ -46,7 +46,10 @@ class BahdanauSeq2Seq:
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator, as recurrent.py says."""
         V, D = self.target_vocab_size or self.vocab_size, self.d_model
-        ways, widths = ("forward", "backward"), [D, *[2 * D] * (self.n_layers - 1)]
+
+        def layer(inp):
+            return {way: cell(rng, self.cell, D, inp, dtype) for way in ("forward", "backward")}
+
         look = {
             "query": affine(rng, D, D, dtype),
             "key": affine(rng, D, 2 * D, dtype, bias=False),
@@ -54,7 +57,7 @@ class BahdanauSeq2Seq:
         }
         return {
             "source": table(rng, self.vocab_size, D, dtype),
-            "encoder": [{way: cell(rng, self.cell, D, width, dtype) for way in ways} for width in widths],
+            "encoder": [layer(2 * D if i else D) for i in range(self.n_layers)],
             "begin": affine(rng, D, D, dtype),
             "target": table(rng, V, D, dtype),
             "decoder": {"cross_attention": look, "cell": cell(rng, self.cell, D, 3 * D, dtype)},

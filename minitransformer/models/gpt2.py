@@ -7,6 +7,7 @@
 Weights start normal with deviation 0.02, those that end a residual branch with 0.02/√(2 n_layers).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ class GPT2:
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
-        D, residual = self.d_model, 0.02 / np.sqrt(2 * self.n_layers)  # two residual additions a layer
+        D, residual = self.d_model, 0.02 / math.sqrt(2 * self.n_layers)  # two residual additions a layer
 
         def table(n, width, std=0.02):
             return {"weight": rng.normal(0, std, (n, width)).astype(dtype)}

@@ -41,10 +41,12 @@ def may_attend(q, S, mask, causal):
     return lower if mask is None else lower & mask
 
 
-def check_groups(q, k):
-    H, G = q.shape[1], k.shape[1]
+def check_heads(q, k):
+    (_, H, _, K), G = q.shape, k.shape[1]
     if G == 0 or H % G:
         raise ValueError(f"attention: {H} query heads are not a multiple of {G} key/value heads")
+    if K == 0:
+        raise ValueError("attention: heads of width 0 have nothing to compare")
 
 
 @op(q="B H T K", k="B G S K", v="B G S K", bias="[B|1 H|1 T|1 S|1]", mask="[bool B|1 H|1 T|1 S]")
@@ -54,7 +56,7 @@ def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, 
     q (B, H, T, K)   k, v (B, G, S, K) with H a multiple of G   bias (B or 1, H or 1, T or 1, S or 1)
     mask Boolean, True = may attend, (B or 1, H or 1, T or 1, S)   ->   y (B, H, T, K)
     """
-    check_groups(q, k)
+    check_heads(q, k)
     (_, H, _, K), S = q.shape, k.shape[2]
     scale = K**-0.5
     k_all, v_all = repeat_heads(k, H), repeat_heads(v, H)  # (B,H,S,K)

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
 from ..models import SentenceEncoder
+from ..models.shapes import shapes_of
+from ..ops.embedding import check_ids
 from ..placing import to_device
 from ..tokenizers import RobertaTokenizer, UnigramTokenizer, WordPieceTokenizer
 from ..training import checkpoint
@@ -199,25 +201,6 @@ def object_in(path):
     return found
 
 
-class NoNumbers:
-    """In place of a generator where nobody looks at the numbers: all of them are one, in no memory."""
-
-    def normal(self, mean, deviation, shape):
-        return Shape(shape)
-
-
-class Shape(NamedTuple):
-    shape: tuple
-
-    def astype(self, dtype):
-        return np.broadcast_to(np.zeros((), dtype), self.shape)
-
-
-def shapes_of(model, dtype):
-    """A tree of the shape of the model's parameters that takes hardly any memory."""
-    return model.init(NoNumbers(), dtype)
-
-
 def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
     if isinstance(tokenizer, WordPieceTokenizer):
@@ -231,10 +214,11 @@ def end_of(tokenizer):
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
 
-def save_pretrained(folder, model, p, tokenizer, labels=None):
+def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     """Write a folder that `load_pretrained` and transformers read.
 
     labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
+    ends: the ids with which a text ends (`ends_of` a folder); by default the tokenizer's
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -262,8 +246,12 @@ def save_pretrained(folder, model, p, tokenizer, labels=None):
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")
     p = fill(shapes_of(model, dtype), dict(leaves(p)))  # or it says what does not fit
+    config = architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}
+    if ends:
+        check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
+        config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
     files = {
-        "config.json": to_json(architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}),
+        "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
         **pooling_files(model),

@@ -35,7 +35,7 @@ import numpy as np
 
 from .merging import Pairs, frequent_pairs, merged_in_turn
 from .pretokens import split
-from .tokenizer import Tokenizer, field
+from .tokenizer import Tokenizer, field, remembered
 
 END_OF_TEXT = b"<|endoftext|>"  # GPT-2's; a tokenizer that was trained here has none
 
@@ -70,7 +70,7 @@ class BPETokenizer(Tokenizer):
         if len(self.ranks) < len(merges):
             raise ValueError("a pair is merged twice")
         self.sizes = np.array([len(token) for token in tokens], np.int64)
-        self.known = {}  # word -> ids
+        self.known = remembered(self.encode_word)
 
     @classmethod
     def train(cls, text, vocab_size, *, rule="gpt2"):
@@ -87,10 +87,7 @@ class BPETokenizer(Tokenizer):
     def encode(self, text):
         """text   ->   ids (T) int64. ValueError for half a surrogate pair, which has no UTF-8."""
         words = split(text, self.rule)
-        for word in set(words):
-            if word not in self.known:
-                self.known[word] = self.encode_word(word)
-        return np.fromiter(itertools.chain.from_iterable(map(self.known.__getitem__, words)), np.int64)
+        return np.fromiter(itertools.chain.from_iterable(map(self.known, words)), np.int64)
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends

@@ -18,7 +18,7 @@ from collections import Counter
 
 from .merging import Pairs, frequent_pairs, merged_in_turn
 from .special import arrays
-from .tokenizer import Tokenizer, field
+from .tokenizer import Tokenizer, field, remembered
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
@@ -66,7 +66,7 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError("a pair is merged twice")
         # words are encoded each by itself, and remembered, unless some merge makes a piece that goes on over a ▁
         self.apart = not any(len(WORD.findall(self.pieces[id])) > 1 for id in self.merged.values())
-        self.known = {}  # word -> [(id, begin, end), ...]
+        self.known = remembered(self.tokens_of)
 
     @classmethod
     def train(cls, text, vocab_size):
@@ -95,27 +95,26 @@ class SentencePieceTokenizer(Tokenizer):
         put = bool(text) and (self.always or text[0] not in (" ", SPACE))
         text = SPACE * put + text.replace(" ", SPACE)
         found, at = [], -put
-        for word in WORD.findall(text) if self.apart else [text]:
-            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in self.tokens_of(word)]
+        words, tokens_of = (WORD.findall(text), self.known) if self.apart else ([text], self.tokens_of)
+        for word in words:
+            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in tokens_of(word)]
             at += len(word)
         return arrays(found)
 
     def tokens_of(self, word):
         """[(id, begin, end), ...]: characters, or the bytes of one, merged"""
-        if word in self.known:
-            return self.known[word]
         ids, places = [], []
         for place, character in enumerate(word):
             known = character in self.ids
             found = [self.ids[character]] if known else [self.byte_ids[byte] for byte in character.encode("utf-8")]
             ids += found
             places += [place] * len(found)
-        self.known[word], begin = [], 0
+        tokens, begin = [], 0
         for id in merged_in_turn(ids, self.ranks, self.merged):
             end = begin + (1 if id in self.whole else len(self.pieces[id]))
-            self.known[word].append((id, places[begin], places[end - 1] + 1))
+            tokens.append((id, places[begin], places[end - 1] + 1))
             begin = end
-        return self.known[word]
+        return tokens
 
     def decode(self, ids):
         """ids, a sequence of integers   ->   text, without the space with which it begins, if it does

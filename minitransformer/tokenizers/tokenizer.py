@@ -1,8 +1,12 @@
 """What every tokenizer is: a table of tokens, each of them some bytes, and a way from text to their ids and back."""
 
+import functools
+
 import numpy as np
 
 from ..ops.embedding import check_ids
+
+remembered = functools.lru_cache(maxsize=1 << 16)  # what is found of a word, for so many of them: some 20 MB
 
 
 class Tokenizer:

@@ -38,7 +38,7 @@ from .normalizers import check_steps, normalized
 from .pretokens import WHITE
 from .sentencepiece import BYTES, SPACE
 from .special import Special, arrays
-from .tokenizer import Tokenizer, field
+from .tokenizer import Tokenizer, field, remembered
 from .unigram_training import learnt_pieces
 
 UNKNOWN = "<unk>"
@@ -120,7 +120,7 @@ class UnigramTokenizer(Tokenizer):
         self.beginnings = {piece[:n] for piece in learnt for n in range(1, len(piece) + 1)}
         self.unknown_score = min(self.scores) - PENALTY
         self.special = Special({how.unknown: False} | how.special)
-        self.known = {}  # word -> [(id, begin, end), ...]
+        self.known = remembered(self.best)
 
     def check(self):
         if len(self.ids) < len(self.pieces):
@@ -157,7 +157,7 @@ class UnigramTokenizer(Tokenizer):
 
         The space that is put before a word has the place of what it is put before.
         """
-        return self.cut_by(text, self.best)
+        return self.cut_by(text, self.known)
 
     def sample(self, text, key, *, sharpness=1.0):
         """text   ->   ids (T) int64 of a cut that is drawn: each with probability in proportion to p(cut)^sharpness
@@ -215,13 +215,11 @@ class UnigramTokenizer(Tokenizer):
 
     def best(self, word):
         """[(id, begin, end), ...]: the likeliest cut, and of equally likely ones that with the longest last piece"""
-        if word not in self.known:
-            best, came = [0.0] + [-inf] * len(word), [None] * (len(word) + 1)
-            for begin, end, id, score in self.edges(word):
-                if best[begin] + score > best[end]:
-                    best[end], came[end] = best[begin] + score, (id, begin, end)
-            self.known[word] = self.spelled(word, path(came))
-        return self.known[word]
+        best, came = [0.0] + [-inf] * len(word), [None] * (len(word) + 1)
+        for begin, end, id, score in self.edges(word):
+            if best[begin] + score > best[end]:
+                best[end], came[end] = best[begin] + score, (id, begin, end)
+        return self.spelled(word, path(came))
 
     def drawn(self, word, rng, sharpness):
         """Backwards from the end: the last piece x from i with probability exp(a_i + s(x) - a_j), and so on from i."""

@@ -23,7 +23,7 @@ from ..ops.embedding import check_ids
 from .bert_normalizer import runs, words, words_in
 from .merging import Pairs, frequent_pairs
 from .special import Special, arrays
-from .tokenizer import Tokenizer, field
+from .tokenizer import Tokenizer, field, remembered
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUES = "##"
@@ -53,7 +53,7 @@ class WordPieceTokenizer(Tokenizer):
         self.between = [self.separator]  # of two texts
         self.longest = max(map(len, vocabulary))
         self.special = Special(dict.fromkeys(SPECIAL, False))
-        self.known = {}  # what stands between spaces -> [(id, begin, end), ...]
+        self.known = remembered(self.pieces)
 
     @classmethod
     def train(cls, text, vocab_size, *, lowercase=True, strip_accents=None):
@@ -83,18 +83,16 @@ class WordPieceTokenizer(Tokenizer):
         return self.special.encode(text, self.ids, self.encode_part)
 
     def encode_part(self, text, first):
-        found = [(id, at + begin, at + end) for at, run in runs(text) for id, begin, end in self.pieces(run)]
+        found = [(id, at + begin, at + end) for at, run in runs(text) for id, begin, end in self.known(run)]
         return arrays(found)
 
     def pieces(self, run):
         """[(id, begin, end), ...] of what stands between spaces: of each word, the longest piece first, and so on"""
-        if run not in self.known:
-            self.known[run] = [
-                (id, places[start], places[stop - 1] + 1)
-                for word, places in words_in(run, 0, self.lowercase, self.strip_accents)
-                for id, start, stop in self.cut(word)
-            ]
-        return self.known[run]
+        return [
+            (id, places[start], places[stop - 1] + 1)
+            for word, places in words_in(run, 0, self.lowercase, self.strip_accents)
+            for id, start, stop in self.cut(word)
+        ]
 
     def cut(self, word):
         found, begin = [], 0

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..convention import THINGS, Op
 from ..files import TEMPORARY, publish_folder, read_json, remove_folder, to_json, write_synced
+from ..models.shapes import shapes_of
 from ..placing import to_device
 from ..tokenizers import load_tokenizer, tokenizer_json
 from ..trees import fill, leaves
@@ -174,7 +175,7 @@ def read_checkpoint(folder):
     model = model_of(config, folder / "config.json")
     tensors = read_tensors(folder / "model.safetensors")
     try:
-        p = fill(model.init(np.random.default_rng(0)), tensors)
+        p = fill(shapes_of(model, there=sum(tensor.size for tensor in tensors.values())), tensors)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{folder / 'model.safetensors'} does not fit its configuration: {error}") from None
     tokenizer = load_tokenizer(folder / "tokenizer.json")

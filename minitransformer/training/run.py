@@ -138,7 +138,8 @@ class Run:
         try:
             task_class, known = TASKS[about["task"]], dict(about["settings"])
             settings = task_class.settings_class(**known | {"text": tuple(map(str, text or known["text"]))})
-            data, machine_then = dict(about["data"]), dict(about["machine"])
+            data = {name: str(about["data"][name]) for name in ("sha256", "size")}
+            machine_then = dict(about["machine"])
             if type(about["step"]) is not int or not 0 <= about["step"] <= settings.steps:
                 raise ValueError(f"step {about['step']!r} is not among {settings.steps}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,6 +1,9 @@
 """`finetune`: what it learns on data made here, what it writes, and one clear line for what cannot be."""
 
+import errno
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -335,6 +338,27 @@ def test_nothing_is_lost_where_overwriting_ends_early(tuned, tmp_path, monkeypat
     tuned("classify", "--epochs", "1", "--out", "runs/x", "--overwrite", "--seed", "1", expected=130)
     left = [path / "model.safetensors" for path in (tmp_path / "runs").iterdir()]
     assert before in [path.read_bytes() for path in left if path.exists()]
+
+
+def test_a_full_disk_is_said_with_the_folder_it_was_for(tuned, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    made.bert_folder(tmp_path / "body")
+    monkeypatch.setattr("minitransformer.pretrained.folder.write_synced", full)
+    _, err = tuned("classify", "--epochs", "1", "--out", "runs/x", expected=1)
+    assert f"runs/x cannot be written: {os.strerror(errno.ENOSPC)}" in err and not list((tmp_path / "runs").iterdir())
+
+
+def test_told_to_end_while_it_writes_it_leaves_nothing_behind(tuned, tmp_path, monkeypatch):
+    """SIGTERM is as Ctrl-C, and afterwards is again what it was."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("minitransformer.files.write_synced", lambda *_: signal.raise_signal(signal.SIGTERM))
+        _, err = tuned("classify", "--epochs", "1", "--out", "runs/x", expected=130)
+        assert err == "interrupted\n" and not list((tmp_path / "runs").iterdir())
+    finally:
+        assert signal.signal(signal.SIGTERM, before) is signal.SIG_IGN
 
 
 def test_nothing_counts(tuned, tmp_path):

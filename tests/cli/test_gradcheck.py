@@ -58,6 +58,17 @@ def test_the_table(capsys):
     assert lines[-1] == "12 gradients of 3 things: none failed"
 
 
+def test_columns_stand_below_each_other_however_long_a_path_is(tmp_path, capsys):
+    path = tmp_path / "far" / "down" / "mine.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(RIGHT, encoding="utf-8")
+    assert main(["gradcheck", "softmax", f"{path}:gelu"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()[:3]
+    assert [row.split()[0] for row in rows] == ["softmax", f"{path}:gelu"]
+    for row, kind in zip(rows, ("operation", "own")):
+        assert row.index(f" {kind} ") + 1 == head.index("kind") and row.index("  pass") == len(head)
+
+
 def test_json_and_the_seed(capsys):
     found = []
     for seed in "001":

@@ -146,6 +146,21 @@ def test_text_is_flushed_as_it_comes(loaded, monkeypatch):
     assert [text[:n] for n in range(3, 9)] == sorted(set(stream.flushed), key=len)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--no-cache"]], ids=["cached", "not cached"])
+def test_what_is_said_of_compilation_comes_before_the_text(loaded, monkeypatch, capsys, arguments):
+    """Kernels are compiled for the first token, after many, and for the second, after one; then the text begins."""
+    name, seen = "forward" if arguments else "step", []
+    whole = getattr(type(loaded[0]), name)
+
+    def compiling(self, *args):
+        seen.append(capsys.readouterr().out)
+        return whole(self, *args)
+
+    monkeypatch.setattr(type(loaded[0]), name, compiling)
+    assert main(["generate", "FOLDER", "--prompt", "abc", "--tokens", "4", *arguments]) == 0
+    assert seen[:2] == ["", ""] and seen[2].startswith("abc")
+
+
 def test_ctrl_c_keeps_what_is_written_and_says_130(loaded, monkeypatch, capsys):
     steps = []
 

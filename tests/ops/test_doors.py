@@ -97,6 +97,7 @@ REFUSED = {  # what does not fit: the call, and the words of the ValueError
         lambda: attend(q=(2, 3, 3, 5)),
         "attention: 3 query heads are not a multiple of 2 key/value heads",
     ),
+    "attention, no width": (lambda: attend(q=(2, 4, 3, 0), k=(2, 2, 6, 0), v=(2, 2, 6, 0)), "heads of width 0"),
     "attention, bias": (lambda: attend(bias=zeros(2, 4, 3, 7)), "bias has shape (2, 4, 3, 7), expected ([B|1 H|1"),
     "attention, bias of rank 3": (lambda: attend(bias=zeros(4, 3, 6)), "bias has shape (4, 3, 6), expected ([B|1"),
     "attention, mask": (lambda: attend(mask=mask(2, 1, 3, 7)), "mask has shape (2, 1, 3, 7), expected ([bool B|1"),
@@ -252,6 +253,16 @@ def test_what_is_of_the_wrong_kind(what):
 def test_operations_of_one_array_want_a_floating_one(thing, x):
     with pytest.raises(TypeError, match=f"{thing.name}: x must be an array of kind float, not"):
         thing(x)
+
+
+@pytest.mark.parametrize("name", ["x", "weight", "bias"])
+def test_masked_arrays_are_refused(name):
+    """No kernel sees the mask, nor do all of NumPy's functions. That arrays of that shape fitted says nothing."""
+    arrays = affine(4, 3) | {"x": zeros(2, 3)}
+    linear(arrays, arrays["x"])
+    arrays[name] = np.ma.masked_array(arrays[name])
+    with pytest.raises(TypeError, match=f"linear: {name} is a masked array, whose mask would not be heeded"):
+        linear(arrays, arrays["x"])
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 3), (2, 1), (3, 3), (1, 2, 3), ()], ids=str)

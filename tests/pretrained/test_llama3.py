@@ -74,6 +74,21 @@ def test_a_folder_says_with_what_a_text_ends(config, generation, expected, folde
     assert capsys.readouterr().out == ("the\n" if CAT in expected else "the cat cat cat cat cat\n")
 
 
+@pytest.mark.parametrize("ends", [{7}, {7, CAT, TOKENIZER.end}])
+def test_all_ends_are_written(ends, folder, tmp_path):
+    """Of a model that talks there are several; in which of its files they stood, nobody needs to know."""
+    change(folder / "generation_config.json", eos_token_id=sorted(ends))
+    found = load_pretrained(folder)
+    save_pretrained(tmp_path / "again", *found[:3], ends=ends_of(folder, TOKENIZER))
+    assert ends_of(tmp_path / "again", TOKENIZER) == ends
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    how = ["--task", "lm", "--data", str(tmp_path / "text.txt"), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
+    assert main(["finetune", str(folder), *how, "--backend", "reference", "--threads", "1"]) == 0
+    assert ends_of(tmp_path / "tuned", TOKENIZER) == ends
+    with pytest.raises(ValueError, match="ids range from 7 to 290, outside the vocabulary of 290"):
+        save_pretrained(tmp_path / "more", *found[:3], ends={7, 290})
+
+
 @pytest.mark.parametrize("said", [-1, TOKENIZER.vocab_size, "</s>", True, [3, 1.5]])
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 def test_ends_that_are_none(name, said, folder, capsys):

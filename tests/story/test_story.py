@@ -350,6 +350,28 @@ def test_no_run_outlives_who_began_it(number):
             os.killpg(child.pid, signal.SIGKILL)
 
 
+def test_told_to_end_the_command_says_so_and_nothing_else(tmp_path):
+    """It waits for its runs, and Python has nothing of theirs to clear away after it."""
+    script = f"""if True:
+        import sys
+        from tests.story.test_story import VOCAB, TINY, Symbols, Transformer, at_work, bottleneck, main, side_by_side
+        job = {{}}, (Transformer(VOCAB, **{TINY}), Symbols(at_work), 1e-3, [2], [[2]], 3600.0, 0)
+        bottleneck.measure = lambda: side_by_side([job] * 3, print)
+        sys.exit(main(["story", "bottleneck", "--out", {str(tmp_path)!r}]))"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    while child.stdout.readline() != "at work\n":
+        assert child.poll() is None
+    child.terminate()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (130, "interrupted\n")
+
+
 def test_a_run_that_is_killed_is_said_to_be():
     job = {}, (Transformer(VOCAB, **TINY), Symbols(killed), 1e-3, [2], [[2]], 1.0, 0)
     with pytest.raises(ChildProcessError, match="the process of a run was ended from outside"):

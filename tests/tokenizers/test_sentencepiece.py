@@ -43,6 +43,7 @@ def test_a_piece_that_goes_on_over_a_space():
     assert pieces(over, "a b b") == [SPACE, f"a{SPACE}b", SPACE, "b"]
     ids, offsets = over.encode_with_offsets("a b b")
     assert offsets.tolist() == [[0, 1], [0, 3], [3, 4], [4, 5]]
+    assert not over.known.cache_info().currsize  # a whole text is not kept
     within = SentencePieceTokenizer([*base[:262], SPACE * 2, f"{SPACE * 2}a"], [(259, 259), (262, 260)])
     assert within.apart and pieces(within, "  a a") == [SPACE * 2, SPACE, "a", SPACE, "a"]
 

@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+from copy import deepcopy
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -12,8 +14,17 @@ from minitransformer.convention import THINGS
 from minitransformer.files import TEMPORARY, to_json
 from minitransformer.gradcheck import Draw, draw_cases
 from minitransformer.ops import gelu
+from minitransformer.tokenizers import CharTokenizer
 from minitransformer.training import checkpoint as checkpoints
-from minitransformer.training.checkpoint import FILES, described, load_checkpoint, load_model, model_of
+from minitransformer.training.checkpoint import (
+    FILES,
+    described,
+    load_checkpoint,
+    load_model,
+    model_of,
+    save_checkpoint,
+    vocab_size_of,
+)
 from minitransformer.training.loop import Diverged
 from minitransformer.training.run import Run
 from minitransformer.training.tasks import TextSettings
@@ -163,6 +174,37 @@ def models():
 def test_every_model_can_be_described(model):
     """As JSON keeps it, with the operations and the tuples among its fields."""
     assert model_of(json.loads(to_json(described(model))), "config.json") == model
+
+
+def sizes(found, *path):
+    """The paths of all whole numbers in a configuration."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from sizes(value, *path, name)
+        elif type(value) is int:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("n", [10**6, 10**9, 10**11, 10**30])
+@pytest.mark.parametrize("name", models_there)
+def test_a_configuration_far_too_large_costs_neither_memory_nor_time(name, n, tmp_path, monkeypatch):
+    """It is held to the numbers that are there, and nothing is drawn for it."""
+    model = models_there[name]
+    p, characters = model.init(np.random.default_rng(0)), "".join(map(chr, range(97, 97 + vocab_size_of(model))))
+    monkeypatch.setattr(np.random, "default_rng", None)
+    folder = save_checkpoint(tmp_path, 1, model, p, CharTokenizer(characters), {}, {})
+    assert load_checkpoint(folder).model == model
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    paths = [path for path in sizes(config["configuration"]) if path != ("context_length",) or name != "LLaMA"]
+    assert len(paths) >= 4
+    for *path, last in paths:
+        changed = deepcopy(config)
+        reduce(dict.__getitem__, path, changed["configuration"])[last] = n
+        (folder / "config.json").write_text(json.dumps(changed), encoding="utf-8")
+        with pytest.raises(
+            ValueError, match="of more than ten times the|does not divide|from 0 to n_layers|is no id of"
+        ):
+            load_checkpoint(folder)
 
 
 def test_an_operation_that_there_is_not():

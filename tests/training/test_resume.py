@@ -11,6 +11,7 @@ import time
 import pytest
 
 from minitransformer import use_backend
+from minitransformer.cli import main
 from minitransformer.files import TEMPORARY
 from minitransformer.training import checkpoint as checkpoints
 from minitransformer.training.run import Evaluation, Run
@@ -172,6 +173,25 @@ def test_another_text_is_refused_and_a_moved_one_is_not(tmp_path, settings, text
     text.write_text(moved.read_text(encoding="utf-8") + "!", encoding="utf-8")
     with pytest.raises(ValueError, match="trained on another text: 648 characters .* this one has 649"):
         Run.resume(tmp_path / "finished")
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        ({"data": {}}, "config.json is not of a training run"),
+        ({"data": {"size": 3}}, "config.json is not of a training run"),
+        ({"data": [1]}, "config.json is not of a training run"),
+        ({"data": {"sha256": 7, "size": None}}, "trained on another text: None with the hash 7…, this one has"),
+        ({"machine": 3}, "config.json is not of a training run"),
+        ({"machine": {"numpy": [[1]]}}, None),
+    ],
+)
+def test_what_is_remembered_of_data_and_machine_may_be_damaged(damage, message, tmp_path, finished, capsys):
+    path = tmp_path / "finished" / "checkpoint" / "step-00000009" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | damage), encoding="utf-8")
+    assert main(["train", "--resume", str(tmp_path / "finished"), "--backend", "reference"]) == (message is not None)
+    out, err = capsys.readouterr()
+    assert message in err and err.count("\n") == 1 if message else "note: numpy was [1], is " in out
 
 
 def test_another_machine_is_named(tmp_path, settings, finished, monkeypatch):

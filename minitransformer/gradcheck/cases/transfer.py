@@ -137,7 +137,7 @@ def key_for(draw, model, ids, under=lambda key: key):
 
 def states_of(draw, model, B):
     """{name: (B, H)}, h and c of every layer in turn"""
-    return {f"{name}{i}": draw(B, H) for i, H in enumerate(model.widths[1:]) for name in "hc"}
+    return {f"{name}{i}": draw(B, model.width(i + 1)) for i in range(model.n_layers) for name in "hc"}
 
 
 @cases_of(AWDLSTM)

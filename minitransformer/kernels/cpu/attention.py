@@ -34,7 +34,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ... import ops
-from ...ops.attention import check_groups
+from ...ops.attention import check_heads
 from ...ops.broadcasting import sum_to
 from ...ops.dropout import check_rate, limit_of
 from ...philox import identity
@@ -60,7 +60,7 @@ MANY = 1 << 15  # scores that are worth another worker's start
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
-    check_groups(q, k)
+    check_heads(q, k)
     check_rate(dropout_rate)
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     drops = key is not None and dropout_rate > 0

@@ -47,13 +47,11 @@ class Board:
     def multiply(self, weight, bias, x, y):
         """y (R, E) = x (R, D) Wᵀ + b, with 1 or more rows; all of one dtype and contiguous, bias (E) or empty"""
         panels = in_panels(x)
-        if weight.nbytes < WORTH_HELP or alone() or not self.posting.acquire(blocking=False):
+        if weight.nbytes < WORTH_HELP or alone() or self.posting.locked():
             return some_outputs(weight, bias, x, panels, y, 0, len(weight))
-        try:
+        with self.posting:  # and who takes it just before this one is waited for: an interrupt finds no gap in `with`
             self.ring()
             multiply_together(self.places, CHUNKS * (1 + len(self.bells)), weight, bias, x, panels, y)
-        finally:
-            self.posting.release()
 
     def ring(self):
         """Wake the helpers who sleep: a bell is a lock that one of them waits for, and is rung by letting go of it."""

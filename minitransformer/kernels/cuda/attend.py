@@ -9,7 +9,7 @@ T × S for every head, in memory.
 import numpy as np
 
 from ... import ops
-from ...ops.attention import check_groups, may_attend, repeat_heads
+from ...ops.attention import check_heads, may_attend, repeat_heads
 from ...ops.dropout import check_rate, keep
 from ...ops.softmax import stable_softmax
 from .arrays import check_place, to_device
@@ -21,7 +21,7 @@ _, FORMULA_BACKWARD = ops.attention.implementations["reference"]
 
 
 def attention(q, k, v, bias=None, *, mask=None, causal=False, dropout_rate=0.0, key=None):
-    check_groups(q, k)
+    check_heads(q, k)
     check_rate(dropout_rate)
     check_place(q=q, k=k, v=v, bias=bias)
     mask = None if mask is None else to_device(mask)

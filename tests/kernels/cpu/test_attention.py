@@ -14,7 +14,7 @@ from minitransformer.ops import attention, attention_backward
 from minitransformer.ops.attention import may_attend
 from minitransformer.threads import workers
 
-from .agreement import FLOOR, backend, hold_float32, hold_to_reference
+from .agreement import FLOOR, backend, hold_float32, hold_to_reference, outcome
 from .calls import Call, as_float32, draw_call, one_of
 
 QUERIES, KEYS = kernel.QUERIES, kernel.KEYS
@@ -64,6 +64,20 @@ def test_however_tiles_are_cut_in_float32(data):
 def test_at_the_borders_of_the_tiles_that_there_are(T, S, causal):
     rng = np.random.default_rng(T + S)
     hold_to_reference(problem(rng, T=T, S=S, B=1, G=2, R=1 + T % 2, causal=causal))
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["every key", "causal"])
+@pytest.mark.parametrize("sizes", [{"B": 0}, {"T": 0}, {"S": 0}, {"T": 0, "S": 0}, {"T": 1, "S": 0}, {"R": 0}], ids=str)
+def test_of_nothing(sizes, causal, rng):
+    """No text, no query, no key, no head: what is not there gives nothing, and where it was to be seen, zeros."""
+    hold_to_reference(problem(rng, **sizes, causal=causal))
+    hold_to_reference(problem(rng, **sizes, causal=causal, bias=(1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("by", ["cpu", "reference"])
+def test_heads_without_width(by, rng):
+    with pytest.raises(ValueError, match="attention: heads of width 0 have nothing to compare"):
+        outcome(problem(rng, K=0), np.float32, by)
 
 
 @pytest.mark.parametrize("T, S", [(1, 9), (9, 1), (5, 9), (9, 5), (9, 9)])

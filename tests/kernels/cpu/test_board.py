@@ -1,6 +1,7 @@
 """Maps of few rows, alone and with helpers: the same numbers, whoever takes which chunk; nobody is waited for."""
 
 import multiprocessing
+import sys
 import threading
 
 import numpy as np
@@ -169,6 +170,25 @@ def test_who_finds_the_board_taken_multiplies_alone(helpers, rng):
         thread.join(20)
     for *_, y, exact in many:
         near(y, exact, np.float64)
+
+
+def test_an_interrupt_as_soon_as_the_board_is_taken_leaves_it_free(helpers, rng):
+    """Ctrl-C may come between any two steps of Python."""
+
+    def interrupt(frame, event, argument):
+        frame.f_trace_opcodes = True
+        if helpers.posting.locked():
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            helpers.multiply(*problem(rng, 2, np.float64)[:4])
+    finally:
+        sys.settrace(before)
+    assert not helpers.posting.locked()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
