@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from contextlib import contextmanager
 from importlib import import_module
 
@@ -90,8 +91,9 @@ def main(argv=None):
 
 @contextmanager
 def handled_by(handler, *numbers):
-    """While this lasts, these signals are handled so."""
-    before = {number: signal.signal(number, handler) for number in numbers}
+    """While this lasts, these signals are handled so: in the main thread, the only one that they reach."""
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in numbers} if here else {}
     try:
         yield
     finally:

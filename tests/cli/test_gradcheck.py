@@ -1,6 +1,7 @@
 """The command `minitransformer gradcheck`: its table, its status, and what it says of somebody's own functions."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -45,6 +46,12 @@ def check(tmp_path, monkeypatch, capsys):
         return status, out + err
 
     return run
+
+
+def test_it_may_be_asked_from_another_thread():
+    """Signals reach the main thread alone, and only there may one say what is to be done about them."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["gradcheck", "relu"]).result() == 0
 
 
 def test_the_table(capsys):
