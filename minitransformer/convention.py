@@ -3,6 +3,8 @@
     y, saved     = thing(p, x, ..., *, static...)      the forward pass
     dx, ..., g   = thing_backward(dy, saved)           what the loss feels of x, ..., and of the parameters p
 
+What is felt of x is the gradient dx = ∂loss/∂x: by how much the loss changes as each element of x does.
+
 `p`, `saved` and `g` are three trees of one shape: p["norm1"] are parameters, saved["norm1"] is what their forward
 kept for its backward, g["norm1"] are their gradients. Parameters come first in, their gradients last out; every
 floating positional argument gets a gradient, in the order of the arguments; everything after the star is a setting.

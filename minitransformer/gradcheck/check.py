@@ -193,14 +193,14 @@ def derivative(loss, array, u, scale=0.0):
             array[...] = kept + h * u
         return loss()
 
-    best, least, row = np.array(np.nan, array.dtype)[()], np.inf, []
+    best, least, row = np.array(np.nan, array.dtype)[()], np.inf, []  # row: D(h, 0), D(h, 1), ... of the step before
     close = np.finfo(array.dtype).eps ** CLOSELY
     for h in STEPS.astype(array.dtype):
-        estimate, twice, row = (at(h) - at(-h)) / (2 * h), row, []
-        for k, before in enumerate(twice, 1):
+        estimate, row_of_2h, row = (at(h) - at(-h)) / (2 * h), row, []
+        for k, coarser in enumerate(row_of_2h, 1):
             row.append(estimate)
-            estimate = estimate + (estimate - before) / (4**k - 1)
-            change = max(abs(estimate - row[-1]), abs(estimate - before))
+            estimate = estimate + (estimate - coarser) / (4**k - 1)
+            change = max(abs(estimate - row[-1]), abs(estimate - coarser))
             if change < least:  # NaN, where a step goes too far, is not
                 best, least = estimate, change
         row.append(estimate)

@@ -30,7 +30,7 @@ def value_and_gradient(loss, p, pieces, keys=None, map=map):
     def one(piece, share, key):
         with np.errstate(all="ignore"):  # a loss that is no number is found where the pieces are added up
             value, saved = loss(p, *piece, key=key)
-            g = loss.backward(*share, saved)
+            g = loss.backward(*share, saved)  # linear in what is felt of the loss: with n_i/N for 1, g is weighted
             return weighted(value, share), g  # only now: on a device, who asks for the number waits for it
 
     total, g = 0.0, None

@@ -16,7 +16,7 @@ each query for itself, is then done for all queries of a vector at once.
                     y = y / l        m and l are kept, two numbers a row: its weights are w = p / l
 
     backward    dy = dy / l                        once for a row, for all that is felt of p instead of w
-                δ = Σ_K dy y                       = Σ_keys dp w, for dp = dy vᵀ and y = w v
+                δ = Σ_K dy y                       = Σ_keys dp w, with dropout too: Σ w dropout'(dy vᵀ) = dy y
                 for each tile of queries and each of keys:
                     p = exp((q/√K) kᵀ + bias - m)        computed again
                     dv += dropout(p)ᵀ dy        dp = dropout'(dy vᵀ)
@@ -114,19 +114,20 @@ def forward_heads(q, k, v, bias, mask, causal, key, limit, rate, scale, tile, be
                     draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
                 seen = seen_of(t + n, T, S, causal)
                 for j in range(0, seen, tile_S):
-                    J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
+                    J = min(tile_S, seen - j)
+                    diagonal = t + S - T - j if causal else S  # query a of the tile sees its keys c ≤ a + diagonal
                     p = room[: J * N].reshape(J, N)
                     if T > 1:
-                        keys_by_queries(keys[j // ROWS :], queries, p, behind)
+                        keys_by_queries(keys[j // ROWS :], queries, p, diagonal)
                     else:
                         keys_by_one_query(k[b, j:, g], q[b, 0, h], scale, p)
                     add_bias_and_mask(p, bias, mask, causal, b, h, t, n, j, S - T)
-                    online_softmax(p, m[:N], l[:N], rescale[:N], behind, width)
+                    online_softmax(p, m[:N], l[:N], rescale[:N], diagonal, width)
                     if key.size:
                         drop(p, kept[:n], j, rate)
                     multiply_rows(total[:N], rescale[:N])
                     if T > 1:
-                        add_over_keys(p, values, j, total, behind)
+                        add_over_keys(p, values, j, total, diagonal)
                     else:
                         add_over_keys_of_one(p, v[b, j:, g], total)
                 finish(total, l, y, b, h, t, n)
@@ -186,20 +187,21 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
                     draw_kept(key, ((b * G * R + h) * T + t) * S, limit, kept[:n].reshape(n * S))
                 seen = min(whole(seen_of(t + n, T, S, causal), ROWS), S)  # whole strips: other numbers would go to keys
                 for j in range(0, seen, tile_S):
-                    J, behind = min(tile_S, seen - j), t + S - T - j if causal else S
+                    J = min(tile_S, seen - j)
+                    diagonal = t + S - T - j if causal else S  # query a of the tile sees its keys c ≤ a + diagonal
                     s, dp = room[: J * N].reshape(J, N), droom[: J * N].reshape(J, N)
-                    keys_by_queries(key_strips[j // ROWS :], queries, s, behind)  # once more, as in the forward
+                    keys_by_queries(key_strips[j // ROWS :], queries, s, diagonal)  # once more, as in the forward
                     add_bias_and_mask(s, bias, mask, causal, b, h, t, n, j, S - T)
-                    keys_by_queries(value_strips[j // ROWS :], dy_tile, dp, behind)  # y = p v / l
+                    keys_by_queries(value_strips[j // ROWS :], dy_tile, dp, diagonal)  # y = p v / l
                     if key.size:
                         drop(dp, kept[:n], j, rate)
-                    softmax_backward(s, dp, shift[:N], delta[:N], behind, width)
+                    softmax_backward(s, dp, shift[:N], delta[:N], diagonal, width)
                     p, ds = s, dp  # which have become these, in place
                     if key.size:
                         drop(p, kept[:n], j, rate)
-                    add_over_queries(p, n, all_dy, t, dvalues, j, behind)  # y = dropout(p) v / l
-                    add_over_queries(ds, n, all_queries, t, dkeys, j, behind)  # s = (q/√K) kᵀ
-                    add_over_keys(ds, keys, j, dqueries, behind)  # s = (q/√K) kᵀ
+                    add_over_queries(p, n, all_dy, t, dvalues, j, diagonal)  # y = dropout(p) v / l
+                    add_over_queries(ds, n, all_queries, t, dkeys, j, diagonal)  # s = (q/√K) kᵀ
+                    add_over_keys(ds, keys, j, dqueries, diagonal)  # s = (q/√K) kᵀ
                     if dbias.size:
                         add_to_bias(dbias[b, h], ds, n, t, j)  # s = ... + bias
                 from_rows(dqueries, scale, dq, b, h, t, n)
@@ -211,7 +213,7 @@ def backward_heads(dy, q, k, v, bias, mask, causal, key, limit, rate, scale, til
 
 
 @compiled
-def online_softmax(s, m, l, rescale, behind, width):
+def online_softmax(s, m, l, rescale, diagonal, width):
     """s (keys, queries) becomes p = exp(s - m) with the new m; m and l (queries) become those of all tiles so far
 
     rescale (queries) becomes exp(m - m'), what the sums before this tile are to be multiplied by.
@@ -220,7 +222,7 @@ def online_softmax(s, m, l, rescale, behind, width):
     for a in range(m.size):
         rescale[a] = m[a]
     for c in range(s.shape[0]):
-        first = first_to_see(c, behind, width, m.size)
+        first = first_to_see(c, diagonal, width, m.size)
         row, most = s[c, first:], m[first:]
         for a in range(row.size):
             most[a] = row[a] if row[a] > most[a] else most[a]
@@ -229,7 +231,7 @@ def online_softmax(s, m, l, rescale, behind, width):
         rescale[a] = exp_negative(rescale[a] - largest)  # 0 for the first tile, where m was -∞
         l[a] *= rescale[a]
     for c in range(s.shape[0]):
-        first = first_to_see(c, behind, width, m.size)
+        first = first_to_see(c, diagonal, width, m.size)
         row, most, total = s[c, first:], m[first:], l[first:]
         for a in range(row.size):
             row[a] = exp_negative(row[a] - (most[a] if most[a] > real(-np.inf) else real(0)))
@@ -255,10 +257,10 @@ def finish(total, l, y, b, h, t, n):
 
 
 @compiled
-def softmax_backward(s, dp, shift, delta, behind, width):
+def softmax_backward(s, dp, shift, delta, diagonal, width):
     """s (keys, queries) becomes p = exp(s - m), and dp becomes ds = p (dp - δ)"""
     for c in range(s.shape[0]):
-        first = first_to_see(c, behind, width, shift.size)
+        first = first_to_see(c, diagonal, width, shift.size)
         s_c, dp_c, shift_c, delta_c = s[c, first:], dp[c, first:], shift[first:], delta[first:]
         for a in range(s_c.size):
             p = exp_negative(s_c[a] - shift_c[a])
@@ -330,9 +332,9 @@ def within(i, length):
 
 
 @register_jitable
-def first_to_see(c, behind, width, n):
+def first_to_see(c, diagonal, width, n):
     """The first query, of a tile's n, of the registers in which one may see its key c."""
-    return min(max(c - behind, 0) // width * width, n)
+    return min(max(c - diagonal, 0) // width * width, n)
 
 
 @register_jitable

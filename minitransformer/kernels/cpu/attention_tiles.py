@@ -20,7 +20,7 @@ The products are, for a tile of keys c and queries a:
     add_over_keys      y_ai += Σ_c p_ca v_ci             and dq from ds and keys
     add_over_queries   dv_ci += Σ_a p_ca dy_ai           and dk from ds and queries
 
-With a causal mask, query a of the tile sees the keys c ≤ a + behind. Tiles of registers of which nothing is seen are
+With a causal mask, query a of the tile sees the keys c ≤ a + diagonal. Tiles of registers of which nothing is seen are
 not computed, and a sum ends, or begins, where what is seen does; what is not seen there is 0.
 """
 
@@ -31,34 +31,34 @@ from .tile import ROWS, multiply_tile, place, whole
 
 
 @compiled
-def keys_by_queries(strips, transposed, tile, behind):
+def keys_by_queries(strips, transposed, tile, diagonal):
     """tile (J, N) = J keys in strips (strip, K, ROWS) times transposed (panel, K, width)"""
     (J, N), (_, K, width) = tile.shape, transposed.shape
     zero = np.zeros(width, tile.dtype)
     for c in range(0, J, ROWS):
         for a in range(0, N, width):
-            if c < a + width + behind:  # else it keeps what was there, and the softmax, that passes over it, writes 0
+            if c < a + width + diagonal:  # else it keeps what was there, and the softmax, that passes over it, writes 0
                 keys, queries, s = place(strips, c * K), place(transposed, a * K), place(tile, c * N + a)
                 multiply_tile(keys, 1, ROWS, queries, place(zero, 0), 0, s, N, K)
 
 
 @compiled
-def add_over_keys(tile, panels, j, total, behind):
+def add_over_keys(tile, panels, j, total, diagonal):
     """total (N, K) += tileᵀ (N, J) times panels (panel, S, width) from j on"""
     (J, N), (n_panels, S, width), wide = tile.shape, panels.shape, total.shape[1]
     for a in range(0, N, ROWS):
-        seen = min(J, a + ROWS + behind)
+        seen = min(J, a + ROWS + diagonal)
         for p in range(n_panels):
             sums = place(total, a * wide + p * width)
             multiply_tile(place(tile, a), 1, N, place(panels, (p * S + j) * width), sums, wide, sums, wide, seen)
 
 
 @compiled
-def add_over_queries(tile, n, panels, t, total, j, behind):
+def add_over_queries(tile, n, panels, t, total, j, diagonal):
     """total (S, K) from j on += tile (J, the first n of N) times panels (panel, T, width) from t on"""
     (J, N), (n_panels, T, width), wide = tile.shape, panels.shape, total.shape[1]
     for c in range(0, J, ROWS):
-        first = min(max(0, c - behind), n)
+        first = min(max(0, c - diagonal), n)
         for p in range(n_panels):
             sums, queries = place(total, (j + c) * wide + p * width), place(panels, (p * T + t + first) * width)
             multiply_tile(place(tile, c * N + first), N, 1, queries, sums, wide, sums, wide, n - first)
