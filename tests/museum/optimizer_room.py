@@ -141,6 +141,72 @@ ROOM.exhibit(
     caught=(Check("ten times the decay does so many times as much", ten_times_the_decay, at_least=9.9, at_most=10.1),),
 )
 
+
+def one_clock(w, g, moments, t):
+    moved = {}
+    for name in g:
+        m, v = moments.get(name, (np.zeros(1), np.zeros(1)))
+        moved[name], *moments[name] = adamw(w[name], g[name], m, v, t=t, **SETTINGS)
+    return moved
+
+
+def a_clock_for_each(w, g, moments, t):
+    moved = {}
+    for name in g:
+        m, v, t = moments.get(name, (np.zeros(1), np.zeros(1), 0))
+        moved[name], m, v = adamw(w[name], g[name], m, v, t=t + 1, **SETTINGS)
+        moments[name] = m, v, t + 1
+    return moved
+
+
+def strides(step, rng, name, frozen=1000, after=20):
+    """How far each step moves a parameter, in learning rates; all gradients are alike, and one comes late."""
+    w, moments, found = {"first": np.zeros(1), "late": np.zeros(1)}, {}, []
+    gradients = {name: np.full(1, rng.uniform(0.5, 2)) for name in w}
+    for t in range(1, frozen + after + 1):
+        before = w[name]
+        w |= step(w, {each: g for each, g in gradients.items() if each == "first" or t > frozen}, moments, t)
+        found.append(abs(w[name] - before)[0] / SETTINGS["learning_rate"])
+    return found[frozen:] if name == "late" else found
+
+
+def long_after(step, rng):
+    """How far the late one has come when it has been there for long, in strides of one learning rate"""
+    return np.mean(strides(step, rng, "late", frozen=100, after=3000)[-1000:])
+
+
+ROOM.exhibit(
+    "One clock for all",
+    """The corrections ask how many steps there have been, and the optimizer has counted them: once for all parameters.
+    One that was frozen until now begins with moments of zero and corrections of a thousandth step, which correct
+    nothing. It leaps, a layer on which pretraining was spent, and thawing was slow for its sake. This house had it too:
+    gradients, losses and parity of whole trainings are blind to it as long as nothing thaws.""",
+    reported=("deepspeedai/DeepSpeed 8471", "deepspeedai/DeepSpeed 1823"),
+    wrong=one_clock,
+    right=a_clock_for_each,
+    blind=(
+        Check(
+            "longest step of a parameter that was there first, in learning rates",
+            lambda step, rng: max(strides(step, rng, "first")),
+            at_most=1.01,
+        ),
+        Check("a late one's steps, long after, in learning rates", long_after, at_least=0.99, at_most=1.01),
+    ),
+    caught=(
+        Check(
+            "first step of one that thaws in the 1,001st, in learning rates",
+            lambda step, rng: strides(step, rng, "late")[0],
+            at_least=0.99,
+            at_most=1.01,
+        ),
+        Check(
+            "longest step of one that thaws, in learning rates",
+            lambda step, rng: max(strides(step, rng, "late")),
+            at_most=1.01,
+        ),
+    ),
+)
+
 # --------------------------------------------------------------------------------- who decays, by name
 
 
