@@ -29,6 +29,10 @@ class Tagging:
         return read_labelled_words(path)
 
     @staticmethod
+    def group(example):
+        return example.words
+
+    @staticmethod
     def labels_in(examples):
         return sorted({label for example in examples for label in example.labels})
 
