@@ -1,5 +1,6 @@
 """A published model's folder: read whole or not at all, and written such that transformers loads it."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -250,10 +251,13 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
+    about = json.loads(tokens.get("tokenizer_config.json", "{}"))
+    about["model_max_length"] = getattr(model, "body", model).context_length  # where transformers cuts, if it is to
     files = {
         "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
+        "tokenizer_config.json": to_json(about),
         **pooling_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
