@@ -101,7 +101,8 @@ def load_pretrained(folder, dtype=np.float32, head=None):
 def ends_of(folder, tokenizer):
     """The ids with which a text ends: what the folder says of `eos_token_id`, or the tokenizer's; of a run, that alone
 
-    generation_config.json has the last word. ValueError, naming the file, for what are no ids of the tokenizer.
+    generation_config.json has the last word. Ids beyond the vocabulary, as are left in the files of a smaller one, are
+    never said, and left out. ValueError, naming the file, for what are no ids.
     """
     ends = None
     for path in (Path(folder) / name for name in ("config.json", "generation_config.json") if is_published(folder)):
@@ -109,9 +110,9 @@ def ends_of(folder, tokenizer):
             continue
         said = object_in(path).get("eos_token_id")
         said = said if isinstance(said, list) else [] if said is None else [said]
-        if wrong := [id for id in said if type(id) is not int or not 0 <= id < tokenizer.vocab_size]:
-            raise ValueError(f"{path}: the eos_token_id {shown(repr(wrong[0]))} is none of {tokenizer.vocab_size} ids")
-        ends = said or ends
+        if wrong := [id for id in said if type(id) is not int or id < 0]:
+            raise ValueError(f"{path}: the eos_token_id {shown(repr(wrong[0]))} is no id")
+        ends = [id for id in said if id < tokenizer.vocab_size] or ends
     return set(ends if ends is not None else () if tokenizer.end is None else (tokenizer.end,))
 
 
