@@ -201,7 +201,7 @@ def test_what_a_terminal_could_not_bear_is_not_shown(called):
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("command, more", [("generate", []), ("attend", ["the cat"])])
+@pytest.mark.parametrize("command, more", [("generate", []), ("attend", ["the cat", "--target", "cat"])])
 def test_what_reads_does_not_write(command, more, tmp_path, rng, capsys):
     model = HEADS["classify"]
     save_pretrained(tmp_path / "bert", model, model.init(rng), TOKENIZER)
