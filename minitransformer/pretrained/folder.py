@@ -196,6 +196,15 @@ def length_of(folder):
     return length
 
 
+def lowers(folder):
+    """Whether a folder of sentence vectors says that a text is lowered first, whatever its tokenizer does then"""
+    path = Path(folder) / "sentence_bert_config.json"
+    said = object_in(path).get("do_lower_case") if path.is_file() else None
+    if said not in (None, False, True):
+        raise ValueError(f"{path} has the do_lower_case {shown(repr(said))}, which is neither true nor false")
+    return bool(said)
+
+
 def object_in(path):
     found = read_json(path)
     if not isinstance(found, dict):

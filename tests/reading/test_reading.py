@@ -8,8 +8,9 @@ from minitransformer.ops import softmax
 from minitransformer.reading import answer, answers, classify, clusters, embed, fill_mask, similarity, tag
 from minitransformer.reading.answer import best_span
 from minitransformer.reading.batches import TOKENS, batches
+from minitransformer.reading.embed import lowered
 from minitransformer.reading.tag import Span, spans, words_of
-from minitransformer.tokenizers import RobertaTokenizer, framed
+from minitransformer.tokenizers import RobertaTokenizer, WordPieceTokenizer, framed
 from minitransformer.trees import tree_map
 
 from .models import BODY, TOKENIZER, V, body, id_of, reads
@@ -200,6 +201,15 @@ def test_vectors_have_length_one_and_are_alike_where_the_texts_are(rng):
             clusters(vectors, n)
     assert sorted(clusters(np.ones((3, 2)), 2).tolist()) in ([0, 0, 1], [0, 1, 1])  # of equal ones, too
     assert embed(model, p, TOKENIZER, []).shape == (0, V)
+
+
+def test_lowered_texts_and_pairs(rng):
+    assert lowered(("The CAT Ω", "ΟΔΟΣ")) == ("the cat ω", "οδοσ")  # which str.lower ends with another letter
+    model = SentenceEncoder(BODY)
+    p = model.init(rng)
+    cased = WordPieceTokenizer([*TOKENIZER.vocabulary[:-1], "CAT"], lowercase=False)
+    vectors = embed(model, p, cased, [("CAT", "the CAT"), ("cat", "the cat")], lower=True)
+    assert np.allclose(vectors[0], vectors[1]) and not np.allclose(vectors, embed(model, p, cased, ["CAT", "cat"]))
 
 
 def test_damaged_parameters_are_said(rng):
