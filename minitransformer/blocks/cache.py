@@ -32,7 +32,13 @@ class Cache:
     def reorder(self, rows):
         """Row i goes on from what row rows[i] remembered: beams change places."""
         rows = to_device(np.asarray(rows))
-        self.k, self.v = (part.swapaxes(1, 2)[rows].swapaxes(1, 2) for part in (self.k, self.v))
+        self.k, self.v = (self.reordered(part.swapaxes(1, 2), rows).swapaxes(1, 2) for part in (self.k, self.v))
+
+    def reordered(self, part, rows):
+        """The part, (B, length, H, K), of these rows. The room that is left is not copied: it may be most of it."""
+        new = to_device(np.zeros((len(rows), *part.shape[1:]), part.dtype))
+        new[:, : self.length] = part[rows, : self.length]
+        return new
 
 
 class CrossCache(Cache):

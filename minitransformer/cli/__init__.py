@@ -12,6 +12,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from importlib import import_module
+from unicodedata import category
 
 from ..kernels.cuda_errors import DOCTOR, explain
 
@@ -141,8 +142,15 @@ def program():
 
 
 def printable(text):
-    """The text as a terminal may show it: control characters, which could steer it, become a sign of their own."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """The text as a terminal may show it: control characters, which could steer it, become a sign of their own.
+
+    Spaces of any width stay, and what joins letters or keeps them apart: some scripts are not written without.
+    """
+    return "".join(c if c.isprintable() or shows(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shows(c):
+    return c in "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}" or category(c) == "Zs"
 
 
 def one_line(text):

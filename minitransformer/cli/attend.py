@@ -1,7 +1,8 @@
 """Draw what attends to what in a text: a page to explore (.html), or a picture (.png, .svg).
 
-A GPT-2 attends to the text itself. A Transformer reads it, and answers greedily where no --target is given: the encoder
-attends to the text, the decoder to its answer and to the text. Of a recurrent model, the decoder alone attends.
+A GPT-2 or a BERT attends to the text itself. A Transformer reads it, and answers greedily where no --target is given:
+the encoder attends to the text, the decoder to its answer and to the text. Of a recurrent model, the decoder alone
+attends.
 """
 
 import sys
@@ -14,7 +15,7 @@ LONGEST_ANSWER = 200
 
 
 def arguments(parser):
-    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2 or LLaMA")
+    parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published model")
     parser.add_argument("text", metavar="TEXT", help="what the model reads")
     parser.add_argument(
         "--target", metavar="TEXT", help="what a model that translates is to write (default: its answer)"
@@ -60,16 +61,16 @@ def read(model, p, tokenizer, text, target):
     from ..data.pairs import check_text, marks
     from ..decoding import decode
     from ..plots.attention import attention_in_pair, attention_in_text
+    from ..tokenizers import framed
 
-    if hasattr(model, "body"):
-        raise ValueError(
-            f"the attention of a {type(model).__name__} is not drawn, only that of a GPT2, a LLaMA or a model that "
-            "translates"
-        )
     if not hasattr(model, "encode"):
         ids = encoded(tokenizer, text, "the text")
         if target is not None:
             raise ValueError(f"a {type(model).__name__} has no --target: it reads one text")
+        if hasattr(model, "body"):  # under a head
+            ids, model, p = framed(tokenizer, text)[0].ids, model.body, p["body"]
+        elif tokenizer.begin is not None:
+            ids = [tokenizer.begin, *ids]
         if len(ids) > model.context_length:
             raise ValueError(f"the text has {len(ids)} tokens, but the model's context {model.context_length}")
         return attention_in_text(model, p, tokenizer, ids), excerpt(text)

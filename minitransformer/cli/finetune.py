@@ -59,7 +59,7 @@ def run(args):
     length = length_of(args, getattr(found.model, "body", found.model).context_length)
     examples = kind.read(args.data, found.tokenizer, length)
     if args.heldout is None:
-        examples, heldout = hold_out(examples, settings.heldout_share, settings.seed)
+        examples, heldout = hold_out(examples, settings.heldout_share, settings.seed, kind.group)
     else:
         heldout = kind.read(args.heldout, found.tokenizer, length)
     rng = np.random.default_rng(key_of(settings.seed, HEAD))

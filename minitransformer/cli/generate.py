@@ -13,7 +13,7 @@ ON_DEVICE = True
 
 def arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="a run, a checkpoint in one, or a published GPT-2 or LLaMA")
-    parser.add_argument("--prompt", metavar="TEXT", help="what the text begins with (default: a line break)")
+    parser.add_argument("--prompt", metavar="TEXT", help="what the text begins with (default: none, or a line break)")
     parser.add_argument("--tokens", type=int, default=200, metavar="N", help="how many to add (default: %(default)s)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--temperature", type=float, default=0.8, metavar="X", help="default: %(default)s; 0 is greedy")
@@ -79,11 +79,17 @@ def run(args):
 
 
 def prompt_ids(tokenizer, prompt):
-    """ids (T) of the prompt, or a line break where none was given; behind what its texts begin with, if anything"""
+    """ids (T) of the prompt, behind what the model's texts begin with, if anything
+
+    Without a prompt, a GPT-2 that was published begins behind the end of another text, and one that knows no such sign
+    with a line break.
+    """
     if tokenizer.begin is not None:
         return [tokenizer.begin, *tokenizer.encode(prompt or "")]
     if prompt is not None:
         return tokenizer.encode(prompt)
+    if tokenizer.end is not None:
+        return [tokenizer.end]
     try:
         return tokenizer.encode("\n")
     except ValueError:

@@ -23,7 +23,7 @@ class LabelledText(NamedTuple):
 def read_labelled_texts(path):
     """[LabelledText, ...] of a file. ValueError, naming the line, where it is not as it must be.
 
-    Either all lines are pairs or none is; no label and no text is empty.
+    Either all lines are pairs or none is; no label and no text is empty; the first line is not one of names of columns.
     """
     found = from_objects(path) if str(path).endswith(".jsonl") else from_lines(path)
     if not found:
@@ -49,6 +49,8 @@ def from_lines(path):
         if not line.strip():
             continue
         label, *texts = line.split("\t")
+        if not found and {label.strip().lower(), texts[0].strip().lower() if texts else ""} == {"label", "text"}:
+            raise ValueError(f"{where} names columns, which would be a class of its own: leave it out")
         if len(texts) not in (1, 2):
             raise ValueError(
                 f"{where} has {len(texts) or 'no'} tabs; a label, a tab and a text are needed, or two texts"

@@ -16,11 +16,14 @@ def python_reference():
 
 
 def read_text(paths):
-    """The files one after another. ValueError where one is empty or not UTF-8."""
+    """The files one after another, with \\n at the ends of lines. ValueError where one is empty or not UTF-8.
+
+    What some systems put before a text (U+FEFF) and at the end of a line (\\r) is no part of it.
+    """
     texts = []
     for path in map(Path, paths):
         try:
-            text = path.read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
         if not text:

@@ -78,12 +78,27 @@ def key_of(seed, *numbers):
     return key
 
 
-def hold_out(examples, share, seed):
-    """The examples in two: to learn from, and a share, chosen by the seed, to see how well. ValueError for too few."""
+def hold_out(examples, share, seed, group=None):
+    """The examples in two: to learn from, and about a share to see how well. ValueError for too few.
+
+    group: what an example has in common with others, such as its text; the seed chooses among groups, and none is
+    parted. Without, examples go on with each other, and the last ones are held out.
+    """
     n = max(1, round(share * len(examples)))
     if n >= len(examples):
         raise ValueError(f"of {len(examples)} example(s), {n} would be held out, and nothing is left to learn from")
-    chosen = set(generator(key_of(seed, HELD_OUT)).permutation(len(examples))[:n].tolist())
+    if group is None:
+        return examples[:-n], examples[-n:]
+    groups = {}
+    for i, example in enumerate(examples):
+        groups.setdefault(group(example), []).append(i)
+    groups, chosen = list(groups.values()), set()
+    if len(groups) == 1:
+        raise ValueError(f"all {len(examples)} examples have one text: what is held out must be a file of its own")
+    for i in generator(key_of(seed, HELD_OUT)).permutation(len(groups)):
+        if len(chosen) + len(groups[i]) <= n:
+            chosen.update(groups[i])
+    chosen = chosen or set(min(groups, key=len))
     learnt = [example for i, example in enumerate(examples) if i not in chosen]
     return learnt, [example for i, example in enumerate(examples) if i in chosen]
 

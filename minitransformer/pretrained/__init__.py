@@ -16,6 +16,7 @@ from .folder import (
     length_of,
     load_model,
     load_pretrained,
+    lowers,
     pooling_of,
     save_pretrained,
 )

@@ -1,5 +1,6 @@
 """A published model's folder: read whole or not at all, and written such that transformers loads it."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,8 @@ def load_pretrained(folder, dtype=np.float32, head=None):
 def ends_of(folder, tokenizer):
     """The ids with which a text ends: what the folder says of `eos_token_id`, or the tokenizer's; of a run, that alone
 
-    generation_config.json has the last word. ValueError, naming the file, for what are no ids of the tokenizer.
+    generation_config.json has the last word. Ids beyond the vocabulary, as are left in the files of a smaller one, are
+    never said, and left out. ValueError, naming the file, for what are no ids.
     """
     ends = None
     for path in (Path(folder) / name for name in ("config.json", "generation_config.json") if is_published(folder)):
@@ -108,9 +110,9 @@ def ends_of(folder, tokenizer):
             continue
         said = object_in(path).get("eos_token_id")
         said = said if isinstance(said, list) else [] if said is None else [said]
-        if wrong := [id for id in said if type(id) is not int or not 0 <= id < tokenizer.vocab_size]:
-            raise ValueError(f"{path}: the eos_token_id {shown(repr(wrong[0]))} is none of {tokenizer.vocab_size} ids")
-        ends = said or ends
+        if wrong := [id for id in said if type(id) is not int or id < 0]:
+            raise ValueError(f"{path}: the eos_token_id {shown(repr(wrong[0]))} is no id")
+        ends = [id for id in said if id < tokenizer.vocab_size] or ends
     return set(ends if ends is not None else () if tokenizer.end is None else (tokenizer.end,))
 
 
@@ -194,6 +196,15 @@ def length_of(folder):
     return length
 
 
+def lowers(folder):
+    """Whether a folder of sentence vectors says that a text is lowered first, whatever its tokenizer does then"""
+    path = Path(folder) / "sentence_bert_config.json"
+    said = object_in(path).get("do_lower_case") if path.is_file() else None
+    if said not in (None, False, True):
+        raise ValueError(f"{path} has the do_lower_case {shown(repr(said))}, which is neither true nor false")
+    return bool(said)
+
+
 def object_in(path):
     found = read_json(path)
     if not isinstance(found, dict):
@@ -250,10 +261,13 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
+    about = json.loads(tokens.get("tokenizer_config.json", "{}"))
+    about["model_max_length"] = getattr(model, "body", model).context_length  # where transformers cuts, if it is to
     files = {
         "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
+        "tokenizer_config.json": to_json(about),
         **pooling_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,16 +3,19 @@
 import numpy as np
 
 from ..models import SentenceEncoder
-from .batches import expect, frames_of, outputs, whole
+from .batches import expect, frames_of, outputs, several, whole
 
 
-def embed(model, p, tokenizer, texts, *, length=None, truncate=False):
+def embed(model, p, tokenizer, texts, *, length=None, lower=False, truncate=False):
     """model, a SentenceEncoder   ->   vectors (N, D), each of length 1
 
     length: the most tokens that it is to read, where that is less than its context (`pretrained.length_of`)
+    lower: whether texts are lowered first (`pretrained.lowers`)
     ValueError for a longer text, unless it may be cut (truncate), and where the model gave no numbers.
     """
     expect(model, SentenceEncoder)
+    if lower:
+        texts = [lowered(text) for text in several(texts)]
     frames = frames_of(model, tokenizer, texts, length=length, truncate=truncate)
     found = outputs(model, p, frames, tokenizer.pad, whole)
     vectors = np.array(found).reshape(len(found), model.body.d_model)
@@ -20,6 +23,11 @@ def embed(model, p, tokenizer, texts, *, length=None, truncate=False):
         raise ValueError("the model gave vectors that are NaN or infinite: its parameters are damaged")
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(length, np.finfo(vectors.dtype).tiny)
+
+
+def lowered(text):
+    """A text, or a pair of them. Each character by itself: what it becomes does not depend on where it stands."""
+    return "".join(map(str.lower, text)) if isinstance(text, str) else tuple(map(lowered, text))
 
 
 def similarity(vectors):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..models import TokenClassifier
 from .batches import expect, frames_of, outputs, probabilities, several
 
-BEGINS, GOES_ON = ("B", "S", "U"), ("I", "E", "L")
+BEGINS, GOES_ON, ENDS = ("B", "S", "U"), ("I", "E", "L"), ("S", "U", "E", "L")
 
 
 class Span(NamedTuple):
@@ -64,12 +64,12 @@ def spans(text, words, outside):
         marked = bool(dash) and letter in (*BEGINS, *GOES_ON)
         kind = kind if marked else label
         goes_on = before == kind and not (marked and letter in BEGINS)
+        before = None if label == outside or (marked and letter in ENDS) else kind
         if label == outside:
-            before = None
-        elif goes_on:
+            continue
+        if goes_on:
             last = found[-1]
             found[-1] = Span(kind, text[last.begin : end], last.begin, end, min(last.probability, chance))
         else:
             found.append(Span(kind, text[begin:end], begin, end, chance))
-            before = kind
     return found

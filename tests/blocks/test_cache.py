@@ -50,3 +50,14 @@ def test_rows_change_places(rng):
     assert np.array_equal(k_all[:, :, :3], k[[2, 0, 2], :, :3]) and np.array_equal(v_all[:, :, :3], v[[2, 0, 2], :, :3])
     assert np.array_equal(k_all[:, :, 3:], k[:, :, 3:]) and np.array_equal(v_all[:, :, 3:], v[:, :, 3:])
     assert cache.length == 4
+
+
+def test_the_room_that_is_left_is_not_copied(rng):
+    """And position still lies after position, as before."""
+    cache, (k, v) = Cache(3, 3, 6, 4, np.float32), positions(rng, 3, 4).astype(np.float32)
+    cache.extend(k, v)
+    cache.k[:, :, 4:] = cache.v[:, :, 4:] = np.nan
+    cache.reorder([1, 1])
+    for part, before in ((cache.k, k), (cache.v, v)):
+        assert part.shape == (2, 3, 6, 4) and part.dtype == np.float32 and part.swapaxes(1, 2).flags.c_contiguous
+        assert np.array_equal(part[:, :, :4], before[[1, 1]]) and not part[:, :, 4:].any()

@@ -9,11 +9,13 @@ import pytest
 from minitransformer.cli import main
 from minitransformer.cli.attend import LONGEST_ANSWER, excerpt
 from minitransformer.plots.attention import attention_in_text, shown_tokens
-from minitransformer.tokenizers import CharTokenizer
+from minitransformer.pretrained import save_pretrained
+from minitransformer.tokenizers import CharTokenizer, framed
 from minitransformer.training.checkpoint import load_model, save_checkpoint
 from minitransformer.trees import tree_map
 
 from ..plots.models import CHARACTERS, END, MODELS, START, parameters
+from ..pretrained import test_bert, test_distilbert, test_llama, test_roberta
 
 
 @pytest.fixture
@@ -62,6 +64,35 @@ def test_every_format(folder, capsys, name, begin):
     content = (folder / name).read_bytes()
     assert content.startswith(begin) and b"<dc:date>" not in content  # the same bytes each time
     assert sorted(path.name for path in folder.iterdir()) == sorted([*MODELS, name])  # nothing half-written
+
+
+FRAMED = {  # published models: model, tokenizer, and the tokens of "the cat" with those around it
+    "LLaMA": (test_llama.MODEL, test_llama.TOKENIZER, ["<s>", "␣the", "␣cat"]),
+    "BERT": (test_bert.MODELS[0], test_bert.TOKENIZER, ["[CLS]", "the", "cat", "[SEP]"]),
+    "BERT with classes": (test_bert.MODELS[1], test_bert.TOKENIZER, ["[CLS]", "the", "cat", "[SEP]"]),
+    "DistilBERT": (test_distilbert.MODELS["answer"], test_distilbert.TOKENIZER, ["[CLS]", "the", "cat", "[SEP]"]),
+    "RoBERTa": (test_roberta.MODELS["embed"], test_roberta.TOKENIZER, ["<s>", "the", "␣cat", "</s>"]),
+}
+
+
+@pytest.mark.parametrize("name", FRAMED)
+def test_what_stands_around_a_text(name, folder, capsys, rng):
+    """It is among what a published model attends to, and counts for the context."""
+    model, tokenizer, tokens = FRAMED[name]
+    save_pretrained("published", model, p := model.init(rng), tokenizer)
+    assert main(["attend", "published", "the cat"]) == 0
+    assert capsys.readouterr().out == "the cat\nattention.html: self-attention\n"
+    found, body = data_of(folder / "attention.html"), getattr(model, "body", model)
+    assert found["texts"] == [{"title": "text", "tokens": tokens}]
+    ids = [tokenizer.begin, *tokenizer.encode("the cat")] if body is model else framed(tokenizer, "the cat")[0].ids
+    (attention,) = attention_in_text(body, p.get("body", p), tokenizer, ids)
+    assert np.abs(np.array(found["attentions"][0]["weights"]) / 1000 - attention.weights).max() < 0.00051
+    room = body.context_length - (len(tokens) - 2)
+    assert main(["attend", "published", " ".join(["the"] * room), "--overwrite"]) == 0
+    capsys.readouterr()
+    error = fails(capsys, "published", " ".join(["the"] * (room + 1)), "--overwrite")
+    assert f"the text has {body.context_length + 1} tokens, but the model's context {body.context_length}" in error
+    assert "has no --target: it reads one text" in fails(capsys, "published", "the", "--target", "cat", "--overwrite")
 
 
 def test_one_layer_one_head(folder):

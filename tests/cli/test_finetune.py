@@ -218,6 +218,7 @@ def test_progress_and_settings_are_said(tuned, tmp_path):
         ("classify", ["--data", "bad.tsv"], "bad.tsv, line 2 has no tabs"),
         ("classify", ["--heldout", "bad.tsv"], "bad.tsv, line 2 has no tabs"),
         ("classify", ["--data", "one.tsv"], "of 1 example(s), 1 would be held out"),
+        ("classify", ["--data", "twice.tsv"], "all 2 examples have one text: what is held out must be"),
         ("classify", ["--data", "same.tsv"], "all labels are 'x': there is nothing to tell apart"),
         ("tag", ["--data", "bad.tsv"], "bad.tsv, line 1 has no label: 'word' stands alone"),
         ("answer", ["--data", "bad.tsv"], "bad.tsv is damaged or no JSON"),
@@ -245,6 +246,7 @@ def test_progress_and_settings_are_said(tuned, tmp_path):
 def test_one_clear_line(task, more, message, tuned, tmp_path):
     (tmp_path / "bad.tsv").write_text("word\nword\n".replace("word", "x\ty", 1) if task != "tag" else "word\n", "utf-8")
     (tmp_path / "one.tsv").write_text("x\ty\n", encoding="utf-8")
+    (tmp_path / "twice.tsv").write_text("x\ta\ny\ta\n", encoding="utf-8")
     (tmp_path / "same.tsv").write_text("x\ty\nx\tz\nx\tw\n", encoding="utf-8")
     _, err = tuned(task, *more, expected=1)
     assert message in err and not list(tmp_path.glob("runs/*"))
@@ -362,7 +364,7 @@ def test_told_to_end_while_it_writes_it_leaves_nothing_behind(tuned, tmp_path, m
 
 
 def test_nothing_counts(tuned, tmp_path):
-    (tmp_path / "zero.conll").write_text("\u200b O\n\u200b B-PER\n\n" * 6, encoding="utf-8")
+    (tmp_path / "zero.conll").write_text("\u200b O\n\n\u200b\u200b B-PER\n\n" * 6, encoding="utf-8")
     _, err = tuned("tag", "--data", "zero.conll", expected=1)
     assert "nothing in the data counts" in err
 

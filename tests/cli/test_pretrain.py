@@ -35,7 +35,7 @@ def pretrain(text, *more):
 
 @every_model
 def test_what_is_left_others_read(model, text, tmp_path, capsys):
-    """A run, and in it a folder as published, which fill-mask and finetune take."""
+    """A run, and in it a folder as published, which fill-mask, attend and finetune take."""
     mask, body, more = MODELS[model]
     assert pretrain(text, "--model", model, *more) == 0
     out, _ = capsys.readouterr()
@@ -53,6 +53,8 @@ def test_what_is_left_others_read(model, text, tmp_path, capsys):
     assert found.tokenizer.to_json() == kept.tokenizer.to_json()
     assert main(["fill-mask", "run/model", f"the {mask} sleeps.", "--json", "--backend", "reference"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
+    for folder in ("run", "run/model"):
+        assert main(["attend", folder, "the a sleeps.", "--out", f"{folder}.html"]) == 0
     (tmp_path / "data.tsv").write_text("a\tit is old\nb\tit sleeps\n" * 5, encoding="utf-8")
     words = ["--task", "classify", "--data", "data.tsv", "--out", "tuned", "--epochs", "1", "--threads", "1"]
     assert main(["finetune", "run/model", *words, "--backend", "reference"]) == 0

@@ -18,7 +18,7 @@ from minitransformer.models import (
     TokenClassifier,
 )
 from minitransformer.pretrained import save_pretrained
-from minitransformer.tokenizers import BPETokenizer
+from minitransformer.tokenizers import BPETokenizer, WordPieceTokenizer
 
 from ..reading.models import BODY, TOKENIZER
 
@@ -108,6 +108,18 @@ def test_embed(called, tmp_path):
     assert not np.allclose(objects(first)[0]["vector"], vectors[0])
     _, err = called("embed", "the cat", "--out", str(tmp_path / "v.npy"), expected=1)
     assert "v.npy is there already" in err
+
+
+def test_texts_are_lowered_where_the_folder_says_so(called, tmp_path):
+    """Its tokenizer does not. What is shown is the text as it was given."""
+    called("embed", "the cat")
+    cased = WordPieceTokenizer([*TOKENIZER.vocabulary[:-1], "CAT"], lowercase=False)
+    (tmp_path / "embed" / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    (tmp_path / "embed" / "vocab.txt").write_text("\n".join(cased.vocabulary), encoding="utf-8")
+    for said in (False, True):
+        (tmp_path / "embed" / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": said}))
+        shown, low = objects(called("embed", "the CAT", "the cat", "--json")[0])
+        assert shown["text"] == "the CAT" and np.allclose(shown["vector"], low["vector"]) == said
 
 
 @pytest.mark.parametrize("command", ["fill-mask", "classify", "tag", "embed"])
@@ -201,7 +213,7 @@ def test_what_a_terminal_could_not_bear_is_not_shown(called):
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("command, more", [("generate", []), ("attend", ["the cat"])])
+@pytest.mark.parametrize("command, more", [("generate", []), ("attend", ["the cat", "--target", "cat"])])
 def test_what_reads_does_not_write(command, more, tmp_path, rng, capsys):
     model = HEADS["classify"]
     save_pretrained(tmp_path / "bert", model, model.init(rng), TOKENIZER)

@@ -126,6 +126,9 @@ def test_control_characters_do_not_reach_the_terminal():
     from minitransformer.cli.training_run import marked
 
     assert printable("a\x1b[31m\tb\nc\x00é") == "a�[31m\tb\nc�é"
+    assert printable("\x9b1m\r\u202e\u2028\x7f") == "�1m����"
+    ordinary = "l\u00e0\u00a0\u202f! \u3000猫 نمی\u200cخواهم क्\u200dष 👩\u200d🚀"
+    assert printable(ordinary) == ordinary
     assert marked("one\x07\n\n two ") == "    │ one�\n    │  two"
 
 

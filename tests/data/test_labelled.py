@@ -30,6 +30,11 @@ def test_labels_and_texts(file):
     assert [example.texts for example in found] == ["the cat", "the\u2028dog "]
 
 
+@pytest.mark.parametrize("lines", [["x\ta", "label\ttext"], ["label\ta"], ["x\ttext"], ["text\ttext"]])
+def test_names_of_columns_may_be_said_otherwise(lines, file):
+    assert len(read_labelled_texts(file("a.tsv", "\n".join(lines)))) == len(lines)
+
+
 def test_pairs_of_texts(file):
     (found,) = read_labelled_texts(file("a.tsv", "follows\tit rains\tit is wet\n"))
     assert found == ("follows", "it rains", "it is wet") and found.texts == ("it rains", "it is wet")
@@ -47,6 +52,9 @@ def test_texts_as_objects(file):
         ("a.tsv", "", "a.tsv is empty"),
         ("a.tsv", "\n \n", "a.tsv has no texts"),
         ("a.tsv", "x\ta\nb\n", "a.tsv, line 2 has no tabs"),
+        ("a.tsv", "label\ttext\nx\ta\n", "line 1 names columns, which would be a class of its own: leave it out"),
+        ("a.tsv", "\nText\tLabel\r\na\tx\n", "a.tsv, line 2 names columns"),
+        ("a.tsv", "label\ttext\ttext 2\nx\ta\tb\n", "a.tsv, line 1 names columns"),
         ("a.tsv", "x\ta\tb\tc\n", "a.tsv, line 1 has 3 tabs"),
         ("a.tsv", "x\ta\n\nx\ta\tb\n", "a.tsv, line 3 has 2 text(s), "),
         ("a.tsv", "x\ta\tb\nx\ta\n", "a.tsv, line 2 has 1 text(s), "),

@@ -1,5 +1,6 @@
 """The loop: accumulation, threads, rates, frozen parts, what is held out, which epoch is kept."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from minitransformer.finetuning.loop import Epoch, Finetuning, Keeper, Settings,
 from minitransformer.finetuning.tasks import TASKS
 from minitransformer.gradcheck import Draw
 from minitransformer.models import GPT2, TextClassifier
+from minitransformer.tokenizers import CharTokenizer
 from minitransformer.training.loop import Diverged
 from minitransformer.training.optimizer import AdamW
 from minitransformer.trees import leaves, tree_map
@@ -152,13 +154,47 @@ def test_lower_layers_move_less(examples):
 
 def test_a_share_is_held_out_by_the_seed():
     examples = list(range(40))
-    learnt, heldout = hold_out(examples, 0.1, 3)
+    learnt, heldout = hold_out(examples, 0.1, 3, str)
     assert len(heldout) == 4 and sorted(learnt + heldout) == examples
-    assert hold_out(examples, 0.1, 3) == (learnt, heldout) != hold_out(examples, 0.1, 4)
+    assert hold_out(examples, 0.1, 3, str) == (learnt, heldout) != hold_out(examples, 0.1, 4, str)
+    assert hold_out(examples, 0.1, 3) == (examples[:36], examples[36:])
     assert len(hold_out([1, 2], 0.01, 0)[1]) == 1
     for few, share in ((1, 0.1), (3, 0.9)):
         with pytest.raises(ValueError, match=f"of {few} example"):
             hold_out(examples[:few], share, 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_group_is_never_parted(size):
+    examples = list(range(60))
+    for seed in range(5):
+        learnt, heldout = hold_out(examples, 0.1, seed, lambda example: example // size)
+        assert sorted(learnt + heldout) == examples and len(heldout) == 6 // size * size
+        assert not {example // size for example in learnt} & {example // size for example in heldout}
+    assert hold_out(examples, 0.1, 0, lambda example: min(example, 9) // 9)[1] == examples[:9]  # of 9 and 51
+    with pytest.raises(ValueError, match="all 60 examples have one text"):
+        hold_out(examples, 0.1, 0, lambda example: "the same")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_text_is_both_learnt_and_held_out(task, tmp_path):
+    """Whatever is said about it, and however often; and of one long text, the end is held out."""
+    squad = {"question": "who?", "answer": "ada", "begin": 0}
+    lines = {
+        "classify": [f"{'good' if n % 3 else 'bad'}\tthe cat {n // 4}" for n in range(40)],
+        "tag": [f"cat{n // 4} {'X' if n % 3 else 'Y'}\n" for n in range(40)],
+        "answer": [json.dumps(squad | {"text": f"ada {n // 4}"}) for n in range(40)],
+        "lm": ["the cat saw the dog"] * 40,
+    }[task]
+    path = tmp_path / f"data{'.jsonl' if task == 'answer' else ''}"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    examples = TASKS[task].read(path, CharTokenizer("\nacdeghostw "), 8)
+    learnt, heldout = hold_out(examples, 0.2, 1, TASKS[task].group)
+    if task == "lm":
+        assert len(heldout) == round(0.2 * len(examples)) and heldout == examples[-len(heldout) :]
+    else:
+        texts = [{TASKS[task].group(example) for example in part} for part in (learnt, heldout)]
+        assert [len(part) for part in texts] == [8, 2] and not texts[0] & texts[1]
 
 
 def test_parts_of_nearly_equal_size():

@@ -9,6 +9,7 @@ from minitransformer.data.questions import Question
 from minitransformer.finetuning.tasks import TASKS
 from minitransformer.finetuning.tasks.labelled import label_batch
 from minitransformer.models import SpanFinder, TextClassifier, TokenClassifier
+from minitransformer.reading.tag import spans
 from minitransformer.tokenizers import BPETokenizer, framed
 
 from ..reading.models import BODY as READER
@@ -72,13 +73,33 @@ def test_the_first_piece_of_a_word_is_told_its_label():
 
 @pytest.mark.parametrize(
     "label, found",
-    [("B-PER", [0, 1, 1]), ("I-PER", [1, 1, 1]), ("O", [3, 3, 3]), ("NN", [2, 2, 2]), ("B-X", [4]), ("E-X", [5, 5, 5])],
+    [("B-PER", [0, 1, 1]), ("I-PER", [1, 1, 1]), ("O", [3, 3, 3]), ("NN", [2, 2, 2]), ("B-X", [4]), ("E-X", [5])],
 )
 def test_words_that_the_tokenizer_parts(label, found):
-    """What goes on with a label that has no I- in the data is told nothing."""
+    """What goes on with a label whose kind has no I- in the data is told nothing."""
     task = TASKS["tag"](TOKENIZER, 20, [*LABELS, "B-X", "E-X"])
     ((frame, targets),) = task.rows(LabelledWords(("ada.?", "cat"), (label, "O")))
-    assert [target for _, target in told(frame, targets)] == [*found, 3]
+    assert told(frame, targets) == [*zip(["ada", ".", "?"], found), ("cat", 3)]
+
+
+@pytest.mark.parametrize("single, last", ["SE", "UL"])
+@pytest.mark.parametrize("word", ["ada", "ada.", "ada.?", "ada.?."])
+def test_a_word_in_parts_begins_and_ends_what_it_did(word, single, last):
+    """Told its labels, and said them again, it is the same span; in each scheme, and behind or before another one."""
+    labels = [*(f"{letter}-X" for letter in ("B", "I", single, last)), "O"]
+    task, text = TASKS["tag"](TOKENIZER, 20, labels), f"{word} {word} {word} {word}"
+    for said, expected in (
+        ([single, "I", last, single], [0, (1, 2), 3]),
+        (["B", last, "I", last], [(0, 1), (2, 3)]),
+        (["B", "I", "I", last], [(0, 3)]),
+    ):
+        example = LabelledWords((word,) * 4, tuple(f"{letter}-X" for letter in said))
+        ((frame, targets),) = task.rows(example)
+        words = [(labels[target], 1.0, *place) for target, place in zip(targets, frame.offsets) if target != -100]
+        assert len(words) == 4 * (1 + len(word) - 3)
+        found = [(span.begin, span.end) for span in spans(text, words, "O")]
+        first_and_last = [span if isinstance(span, tuple) else (span, span) for span in expected]
+        assert found == [(example.places[i][0], example.places[j][1]) for i, j in first_and_last]
 
 
 def test_what_is_cut_off_is_told_nothing():

@@ -86,8 +86,9 @@ def test_what_we_save_they_load(backend, published, tmp_path, rng):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
     ours = decode(model, p, model.start(p, 2), ids, max_tokens=10)
     assert [row.tolist() for row in ours] == theirs.tolist()
-    by_theirs = transformers.GPT2Tokenizer.from_pretrained(tmp_path / "ours")
+    by_theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     assert by_theirs("The quick fox")["input_ids"] == tokenizer.encode("The quick fox").tolist()
+    assert len(by_theirs("The quick fox" * 99, truncation=True)["input_ids"]) == model.context_length
 
 
 def test_the_same_ids_and_places_for_whatever_text(theirs, tmp_path, rng):

@@ -140,6 +140,7 @@ def test_what_we_save_they_load(backend, published, tmp_path, rng):
     by_theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     for text in ("The quick fox  über ☕", "", " a\n"):
         assert by_theirs(text)["input_ids"] == [tokenizer.begin, *tokenizer.encode(text)]
+    assert len(by_theirs("The quick fox" * 99, truncation=True)["input_ids"]) == model.context_length
 
 
 @pytest.mark.parametrize("spaces", ["normalizer", "first", "always"])

@@ -114,3 +114,4 @@ def test_what_is_trained_here_they_read(tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     for text in TEXTS:
         assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text).tolist()
+    assert len(theirs("the fox " * 30, truncation=True)["input_ids"]) == model.body.context_length

@@ -15,7 +15,7 @@ from minitransformer.models import (
     TextClassifier,
     TokenClassifier,
 )
-from minitransformer.pretrained import labels_of, length_of, load_pretrained, pooling_of, save_pretrained
+from minitransformer.pretrained import labels_of, length_of, load_pretrained, lowers, pooling_of, save_pretrained
 from minitransformer.tokenizers import WordPieceTokenizer
 
 from ..arrays import same_bits
@@ -319,6 +319,20 @@ def test_the_length_that_it_was_made_for(content, expected, tmp_path):
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": "long"}')
     with pytest.raises(ValueError, match="max_seq_length 'long'"):
         length_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [(None, False), ({"max_seq_length": 7}, False), ({"do_lower_case": None}, False)]
+    + [({"do_lower_case": said}, said) for said in (False, True)],
+)
+def test_whether_it_was_made_for_lowered_texts(content, expected, tmp_path):
+    if content is not None:
+        (tmp_path / "sentence_bert_config.json").write_text(json.dumps(content))
+    assert lowers(tmp_path) is expected
+    (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": "yes"}')
+    with pytest.raises(ValueError, match="do_lower_case 'yes', which is neither true nor false"):
+        lowers(tmp_path)
 
 
 def test_lines_that_end_as_on_windows(rng, tmp_path):

@@ -53,6 +53,7 @@ def test_what_was_written_is_read(command, saved):
     assert found.tokenizer.to_json() == TOKENIZER.to_json()
     config = json.loads((folder / "tokenizer_config.json").read_text())
     assert config["tokenizer_class"] == "DistilBertTokenizer"
+    assert config["model_max_length"] == model.body.context_length
 
 
 @every_head

@@ -10,6 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from minitransformer.cli import main
+from minitransformer.cli.generate import prompt_ids
+from minitransformer.decoding import generate
 from minitransformer.models import GPT2
 from minitransformer.pretrained import load_pretrained, save_pretrained
 from minitransformer.pretrained.gpt2 import table
@@ -346,6 +348,19 @@ def test_it_stops_where_the_text_ends(tmp_path, capsys, rng):
     assert config["eos_token_id"] == tokenizer.vocab_size - 1
     assert main(["generate", str(tmp_path / "gpt2"), "--prompt", "cat", "--tokens", "50", "--greedy"]) == 0
     assert capsys.readouterr().out == "cat\n"
+
+
+def test_without_a_prompt_it_begins_behind_the_end_of_another_text(tmp_path, capsys, rng):
+    tokenizer = BPETokenizer([*TOKENIZER.tokens, b"<|endoftext|>"], TOKENIZER.merges)
+    assert list(prompt_ids(tokenizer, None)) == [tokenizer.end] == [tokenizer.vocab_size - 1]
+    assert list(prompt_ids(tokenizer, "the")) == list(tokenizer.encode("the"))
+    assert list(prompt_ids(TOKENIZER, None)) == list(TOKENIZER.encode("\n"))  # which knows no such sign
+    model = GPT2(tokenizer.vocab_size, 9, 1, 1, 6)
+    p = model.init(rng)
+    save_pretrained(tmp_path / "ended", model, p, tokenizer)
+    expected = list(generate(model, p, [tokenizer.end], max_tokens=5, temperature=9.0, seed=3))
+    assert main(["generate", str(tmp_path / "ended"), "--tokens", "5", "--temperature", "9", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == tokenizer.decode(expected) + "\n" and tokenizer.end not in expected
 
 
 def test_what_attends_to_what(folder, tmp_path, capsys):

@@ -63,6 +63,9 @@ def test_both_tokenizers_of_llamas_are_told_apart(tmp_path):
         ([], None, {TOKENIZER.end}),
         (7, [CAT], {CAT}),
         (7, "nothing", {7}),
+        (50256, None, {TOKENIZER.end}),  # of another vocabulary
+        ([CAT, TOKENIZER.vocab_size], None, {CAT}),
+        (CAT, 50256, {CAT}),
     ],
 )
 def test_a_folder_says_with_what_a_text_ends(config, generation, expected, folder, capsys):
@@ -89,7 +92,7 @@ def test_all_ends_are_written(ends, folder, tmp_path):
         save_pretrained(tmp_path / "more", *found[:3], ends={7, 290})
 
 
-@pytest.mark.parametrize("said", [-1, TOKENIZER.vocab_size, "</s>", True, [3, 1.5]])
+@pytest.mark.parametrize("said", [-1, "</s>", True, [3, 1.5], [TOKENIZER.vocab_size, -1]])
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 def test_ends_that_are_none(name, said, folder, capsys):
     change(folder / name, eos_token_id=said)

@@ -8,8 +8,9 @@ from minitransformer.ops import softmax
 from minitransformer.reading import answer, answers, classify, clusters, embed, fill_mask, similarity, tag
 from minitransformer.reading.answer import best_span
 from minitransformer.reading.batches import TOKENS, batches
+from minitransformer.reading.embed import lowered
 from minitransformer.reading.tag import Span, spans, words_of
-from minitransformer.tokenizers import RobertaTokenizer, framed
+from minitransformer.tokenizers import RobertaTokenizer, WordPieceTokenizer, framed
 from minitransformer.trees import tree_map
 
 from .models import BODY, TOKENIZER, V, body, id_of, reads
@@ -95,6 +96,11 @@ def test_names_are_found(rng):
         ("I-X I-X O I-X", ["X:ab", "X:d"]),
         ("X X Y O X", ["X:ab", "Y:c", "X:e"]),
         ("B-X E-X S-X U-X B-X L-X", ["X:ab", "X:c", "X:d", "X:ef"]),
+        ("S-X I-X U-X L-X", ["X:a", "X:b", "X:c", "X:d"]),
+        ("B-X E-X I-X L-X I-X", ["X:ab", "X:cd", "X:e"]),
+        ("E-X I-X L-X E-X O", ["X:a", "X:bc", "X:d"]),
+        ("S E S", ["S:a", "E:b", "S:c"]),
+        ("S S E E", ["S:ab", "E:cd"]),
         ("-X BI-X", ["-X:a", "BI-X:b"]),
         ("O O", []),
         ("", []),
@@ -195,6 +201,15 @@ def test_vectors_have_length_one_and_are_alike_where_the_texts_are(rng):
             clusters(vectors, n)
     assert sorted(clusters(np.ones((3, 2)), 2).tolist()) in ([0, 0, 1], [0, 1, 1])  # of equal ones, too
     assert embed(model, p, TOKENIZER, []).shape == (0, V)
+
+
+def test_lowered_texts_and_pairs(rng):
+    assert lowered(("The CAT Ω", "ΟΔΟΣ")) == ("the cat ω", "οδοσ")  # which str.lower ends with another letter
+    model = SentenceEncoder(BODY)
+    p = model.init(rng)
+    cased = WordPieceTokenizer([*TOKENIZER.vocabulary[:-1], "CAT"], lowercase=False)
+    vectors = embed(model, p, cased, [("CAT", "the CAT"), ("cat", "the cat")], lower=True)
+    assert np.allclose(vectors[0], vectors[1]) and not np.allclose(vectors, embed(model, p, cased, ["CAT", "cat"]))
 
 
 def test_damaged_parameters_are_said(rng):

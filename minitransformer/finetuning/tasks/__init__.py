@@ -3,6 +3,8 @@
     head                    the class of the model; None: the model itself
     read(path, tokenizer, length)           [example, ...] of a file
     labels_in(examples)     the names of the classes; none where there are none
+    group(example)          what it has in common with others that may not stand on both sides of what is held out;
+                            None: examples go on with each other
     loss                    the loss over a model
     rows(example)           [row, ...], what the model reads of an example, with its targets
     batch(rows)             the arguments of the loss

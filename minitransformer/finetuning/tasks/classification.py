@@ -21,6 +21,10 @@ class Classification:
         return read_labelled_texts(path)
 
     @staticmethod
+    def group(example):
+        return example.texts
+
+    @staticmethod
     def labels_in(examples):
         """ValueError where some examples are pairs of texts, and others are not."""
         if len({example.pair is None for example in examples}) > 1:

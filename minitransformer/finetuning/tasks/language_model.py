@@ -9,7 +9,7 @@ from ...training.losses import fused_next_token_loss
 
 
 class LanguageModel:
-    head, loss, best = None, fused_next_token_loss, ("perplexity", False)
+    head, group, loss, best = None, None, fused_next_token_loss, ("perplexity", False)
 
     def __init__(self, tokenizer, length, labels=()):
         self.tokenizer, self.length, self.labels = tokenizer, length, labels

@@ -1,7 +1,8 @@
 """A label for every word (Devlin et al. 2019, section 5.3): its first piece is told it, and the others do not count.
 
 A word of the data may be several words to the tokenizer, which parts what stands between marks: "St." is two. Then
-those behind the first go on with its label: B-X with I-X, and any other one with itself.
+each part is told a label, such that the word begins and ends what it did before: two that are B-X are B-X I-X, and two
+that are S-X are B-X E-X.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...data.labelled_words import read_labelled_words
 from ...data.pairs import IGNORED
 from ...models import TokenClassifier
 from ...reading import tag
-from ...reading.tag import BEGINS, spans
+from ...reading.tag import BEGINS, GOES_ON, spans
 from ...tokenizers import framed
 from ...training.label_metrics import span_f1
 from ...training.losses import label_loss
@@ -29,22 +30,28 @@ class Tagging:
         return read_labelled_words(path)
 
     @staticmethod
+    def group(example):
+        return example.words
+
+    @staticmethod
     def labels_in(examples):
         return sorted({label for example in examples for label in example.labels})
 
     def rows(self, example):
         (frame,) = framed(self.tokenizer, example.text, length=self.length)
         targets = np.full(len(frame.ids), IGNORED)
-        begins, word, last = [begin for begin, _ in example.places], None, None
+        begins, parts, last = [begin for begin, _ in example.places], {}, None
         for i, (id, number, (begin, _)) in enumerate(zip(frame.ids, frame.texts, frame.offsets.tolist())):
             if number < 0:
                 continue
             inside, last = last is not None and self.tokenizer.continues(last, id), id
-            if inside:
-                continue
-            before, word = word, np.searchsorted(begins, begin, "right") - 1
+            if not inside:
+                parts.setdefault(int(np.searchsorted(begins, begin, "right")) - 1, []).append(i)
+        for word, first_pieces in parts.items():
             label = example.labels[word]
-            targets[i] = self.numbers.get(label if word != before else going_on(label), IGNORED)
+            labels = labels_of_parts(label, len(first_pieces))
+            known = labels if self.numbers.keys() >= set(labels) else [label]  # or the first part alone is told
+            targets[first_pieces[: len(known)]] = [self.numbers.get(each, IGNORED) for each in known]
         return [(frame, targets)]
 
     def batch(self, rows):
@@ -63,7 +70,12 @@ def there(example):
     return [(span.label, span.begin, span.end) for span in spans(example.text, words, "O")]
 
 
-def going_on(label):
-    """The label of what goes on with a word of this label."""
+ENDING = {"S": "E", "U": "L", "E": "E", "L": "L"}  # the letter of a last part, where the word ends something
+
+
+def labels_of_parts(label, n):
+    """The labels of the n parts of a word: what began with the word begins with the first, and ends with the last."""
     letter, dash, kind = label.partition("-")
-    return f"I-{kind}" if dash and letter in BEGINS else label
+    if n == 1 or not dash or letter not in (*BEGINS, *GOES_ON):
+        return [label] * n
+    return [f"{'B' if letter in BEGINS else 'I'}-{kind}", *[f"I-{kind}"] * (n - 2), f"{ENDING.get(letter, 'I')}-{kind}"]
