@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from minitransformer import blocks, ops
+from minitransformer.blocks.bidirectional import draws
 from minitransformer.convention import fold
 
 from .twins import call, twin, twin_of
@@ -60,7 +61,20 @@ for cell in KINDS:
 
 @twin_of(blocks.bidirectional)
 def _(thing):
-    return lambda p, *args, **settings: run_module(thing.cell, [[p["forward"], p["backward"]]], *args, **settings)
+    """With a key, of which each run has its own, it is run by run."""
+
+    def run(p, x, *states, key=None, **settings):
+        if key is None:
+            return run_module(thing.cell, [[p["forward"], p["backward"]]], x, *states, **settings)
+        found = []
+        for i, way in enumerate(("forward", "backward")):
+            given = (None if state is None else state[i] for state in states)
+            more = settings | {"key": fold(key, i), "reverse": way == "backward"}
+            found.append(twin(thing.cell)(p[way], x, *given, **more))
+        ys, *lasts = zip(*found)
+        return torch.cat(ys, -1), *map(torch.stack, lasts)
+
+    return run
 
 
 @twin_of(blocks.recurrence)
@@ -73,7 +87,8 @@ def _(thing):
             for i, p_layer in enumerate(p):
                 x = twin(ops.dropout)(x, rate=dropout_rate, key=fold(key, i)) if i else x
                 given = (None if state is None else state[i] for state in states)
-                x, *last_layer = twin(thing.layer)(p_layer, x, *given, **settings)
+                own = {"key": fold(fold(key, 0), i)} if draws(thing.layer) else {}
+                x, *last_layer = twin(thing.layer)(p_layer, x, *given, **own, **settings)
                 last.append(last_layer)
             return x, *map(torch.stack, zip(*last))
         if not isinstance(thing.layer, blocks.bidirectional):
