@@ -23,8 +23,8 @@ def added_in(entries):
     return ids, takes
 
 
-def entry_of(text, sides=""):
+def entry_of(text, sides, normalized=False):
     """What is said of such a token, but for its id"""
     lstrip, rstrip = FLAGS[sides]
-    how = {"single_word": False, "lstrip": lstrip, "rstrip": rstrip, "normalized": False, "special": True}
+    how = {"single_word": False, "lstrip": lstrip, "rstrip": rstrip, "normalized": normalized, "special": True}
     return {"content": text, **how}
