@@ -113,21 +113,21 @@ class SentencePieceTokenizer(Tokenizer):
         bare = text[0] not in (" ", SPACE)
         put = self.before == "one more" or bare and (self.before == "always" or first)
         text = SPACE * put + text.replace(" ", SPACE)
-        found = []
-        for at, stop, special in self.inner.cut(text):
-            pieces = self.pieces_of(text[at:stop]) if special is None else [(self.inner_ids[special], 0, stop - at)]
-            found += [(id, max(at - put + begin, 0), max(at - put + end, 1)) for id, begin, end in pieces]
+        found, at = [], -put
+        for word, tokens in self.words(text):
+            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in tokens]
+            at += len(word)
         return arrays(found)
 
-    def pieces_of(self, text):
-        """(id, begin, end), ... of a text with ▁ for spaces, in which nothing is special"""
-        if not self.apart:
-            yield from self.tokens_of(text)
-            return
-        at = 0
-        for word in WORD.findall(text):
-            yield from ((id, at + begin, at + end) for id, begin, end in self.known(word))
-            at += len(word)
+    def words(self, text):
+        """text with ▁ for spaces   ->   (word, [(id, begin, end), ...]), ...; a special token is one, too"""
+        for begin, end, special in self.inner.cut(text):
+            if special is not None:
+                yield text[begin:end], [(self.inner_ids[special], 0, end - begin)]
+            elif self.apart:
+                yield from ((word, self.known(word)) for word in WORD.findall(text[begin:end]))
+            else:
+                yield text[begin:end], self.tokens_of(text[begin:end])
 
     def tokens_of(self, word):
         """[(id, begin, end), ...]: characters, or the bytes of one, merged"""
