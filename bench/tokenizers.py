@@ -44,10 +44,9 @@ def ours(size):
     if size.task == "train":
         return Contender(lambda: reached(size, learnt(size).vocab_size), lambda: learnt(size), about(text))
     tokenizer = learnt(size)
-    known = (tokenizer.bpe if size.kind == "llama3" else tokenizer).known
 
     def run():
-        known.cache_clear()
+        tokenizer.known.cache_clear()
         return tokenizer.encode_with_offsets(text)
 
     def answer():

@@ -2,9 +2,10 @@
 
 FOLDER/config.json                      the architecture (`model_type`) and its sizes
        model.safetensors                the tensors; or in shards, model.safetensors.index.json says which is where
-       vocab.json, merges.txt           the tokenizer of a GPT-2, or a RoBERTa; or both in tokenizer.json
-       vocab.txt                        the tokenizer of a BERT, and tokenizer_config.json; or tokenizer.json
-       tokenizer.json                   the tokenizer of a LLaMA, or a Llama 3; for LLaMA also tokenizer.model
+       tokenizer.json                   the tokenizer, and what tokenizer_config.json says of it; or in its stead
+       vocab.json, merges.txt           that of a GPT-2, or a RoBERTa; perhaps with added_tokens.json
+       vocab.txt                        that of a BERT
+       tokenizer.model                  that of a LLaMA, but not of a Llama 3
 """
 
 from .folder import (

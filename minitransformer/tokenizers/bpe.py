@@ -25,6 +25,8 @@ In " hotel", e|l has the lowest rank, then t|el, then " "|h; by then no t is lef
 
 (Leftmost first, it would be " hot" and "el".)
 
+Special tokens that stand in a text are themselves. GPT-2 has one, <|endoftext|>, which parts documents.
+
 Training rests on a structure (`merging`) that knows where every pair stands. A word is encoded once, and remembered.
 """
 
@@ -35,14 +37,16 @@ import numpy as np
 
 from .merging import Pairs, frequent_pairs, merged_in_turn
 from .pretokens import split
+from .special import Special
 from .tokenizer import Tokenizer, field, remembered
 
-END_OF_TEXT = b"<|endoftext|>"  # GPT-2's; a tokenizer that was trained here has none
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's; a tokenizer that was trained here has none
 
 
 class BPETokenizer(Tokenizer):
     """tokens: [bytes], by id; merges: [(left id, right id)], by rank.
 
+    special: texts among the tokens, as `Special` takes them; by default <|endoftext|>, where it is one
     rule: how text is cut into words, of `pretokens`   whole: whether a word that is a token is that one, merged or not
     Every byte must be a token, and so must what each merge makes: the bytes of its left token, then of its right one.
     The ids follow from the place in `tokens` alone, so that published tables fit whatever their order. ValueError for
@@ -51,7 +55,7 @@ class BPETokenizer(Tokenizer):
 
     name = "bpe"
 
-    def __init__(self, tokens, merges, *, rule="gpt2", whole=False):
+    def __init__(self, tokens, merges, special=None, *, rule="gpt2", whole=False):
         super().__init__(tokens)
         self.rule, self.whole = rule, whole
         self.ids = ids = {token: id for id, token in enumerate(tokens)}
@@ -60,7 +64,11 @@ class BPETokenizer(Tokenizer):
         if missing := [byte for byte in range(256) if bytes([byte]) not in ids]:
             raise ValueError(f"{len(missing)} of the 256 bytes are no tokens, {missing[0]} the first of them")
         self.byte_ids = [ids[bytes([byte])] for byte in range(256)]
-        self.end = ids.get(END_OF_TEXT)
+        self.end = ids.get(END_OF_TEXT.encode())
+        self.parts = Special([END_OF_TEXT] * (self.end is not None) if special is None else special)
+        self.special = {text: ids.get(text.encode("utf-8")) for text in self.parts.takes}
+        if missing := [text for text, id in self.special.items() if id is None]:
+            raise ValueError(f"the vocabulary has no special {', '.join(missing)}")
         self.merges, self.merged = merges, []  # merged: by rank, the id of what the merge makes
         for rank, (left, right) in enumerate(merges):
             if not (0 <= left < len(tokens) and 0 <= right < len(tokens) and tokens[left] + tokens[right] in ids):
@@ -86,18 +94,26 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text):
         """text   ->   ids (T) int64. ValueError for half a surrogate pair, which has no UTF-8."""
-        words = split(text, self.rule)
-        return np.fromiter(itertools.chain.from_iterable(map(self.known, words)), np.int64)
+        cut = self.parts.cut(text)
+        parts = (self.words(text[begin:end]) if found is None else [[self.special[found]]] for begin, end, found in cut)
+        return np.fromiter(itertools.chain.from_iterable(itertools.chain.from_iterable(parts)), np.int64)
 
     def encode_with_offsets(self, text):
         """text   ->   ids (T) int64, offsets (T, 2): where in the text each token begins, and ends
 
         A token that is only some bytes of a character has that whole character for its place.
         """
-        ids = self.encode(text)
+        return self.parts.encode(text, self.special, self.encode_part)
+
+    def encode_part(self, text, first):
+        ids = np.fromiter(itertools.chain.from_iterable(self.words(text)), np.int64)
         begins_character = np.frombuffer(text.encode("utf-8"), np.uint8) & 0xC0 != 0x80  # of each byte: 10... goes on
         places, ends = np.cumsum(begins_character) - 1, np.cumsum(self.sizes[ids])
         return ids, np.stack([places[ends - self.sizes[ids]], places[ends - 1] + 1], -1).astype(np.int64).reshape(-1, 2)
+
+    def words(self, text):
+        """[ids], ... of the words of a text, in which nothing is special"""
+        return map(self.known, split(text, self.rule))
 
     def encode_word(self, word):
         """[ids] of one word: its bytes, merged lowest rank first"""
@@ -106,11 +122,16 @@ class BPETokenizer(Tokenizer):
             return [self.ids[word]]
         return merged_in_turn([self.byte_ids[byte] for byte in word], self.ranks, self.merged)
 
+    def text(self, id):
+        """A token as text; U+FFFD for parts of characters."""
+        return self.token_bytes(id).decode("utf-8", errors="replace")
+
     def to_json(self):
         """Tokens are written as Latin-1, in which every byte is one character."""
         return {
             "tokens": [token.decode("latin-1") for token in self.tokens],
             "merges": [list(pair) for pair in self.merges],
+            "special": self.parts.takes,
         }
 
     @classmethod
@@ -121,4 +142,9 @@ class BPETokenizer(Tokenizer):
         for merge in merges:
             if not (isinstance(merge, list) and len(merge) == 2 and all(isinstance(id, int) for id in merge)):
                 raise ValueError(f"its 'merges' are not all pairs of ids: {merge!r}")
-        return cls([token.encode("latin-1") for token in tokens], [tuple(merge) for merge in merges])
+        tokens, merges = [token.encode("latin-1") for token in tokens], [tuple(merge) for merge in merges]
+        if "special" not in data:  # as in older files
+            return cls(tokens, merges)
+        if not isinstance(special := data["special"], dict | list):
+            raise ValueError("its 'special' are no texts, with the spaces that they take or without")
+        return cls(tokens, merges, special)

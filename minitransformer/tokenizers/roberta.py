@@ -36,12 +36,12 @@ class RobertaTokenizer(Tokenizer):
 
     def __init__(self, tokens, merges, *, mask_takes_spaces=True):
         super().__init__(tokens)
-        self.bpe, self.mask_takes_spaces = BPETokenizer(tokens, merges), mask_takes_spaces
+        self.bpe, self.mask_takes_spaces = BPETokenizer(tokens, merges, ()), mask_takes_spaces
         ids = {token: id for id, token in enumerate(tokens)}
         if missing := [text for text in SPECIAL if text.encode() not in ids]:
             raise ValueError(f"the vocabulary has no {', '.join(missing)}")
         self.special = {text: ids[text.encode()] for text in SPECIAL}
-        self.parts = Special({text: text == "<mask>" and mask_takes_spaces for text in SPECIAL})
+        self.parts = Special(dict.fromkeys(SPECIAL, "") | {"<mask>": "before" if mask_takes_spaces else ""})
         self.first, self.pad, self.separator, self.unknown, self.mask = self.special.values()
         self.between = [self.separator] * 2  # of two texts
         self.leading = np.array([len(token) - len(token.lstrip(b" ")) for token in tokens])
@@ -53,7 +53,7 @@ class RobertaTokenizer(Tokenizer):
         n = len(SPECIAL)
         if vocab_size < n + 256:
             raise ValueError(f"vocab_size={vocab_size} has no room for {n} special tokens and the 256 bytes")
-        bpe = BPETokenizer.train(Special(dict.fromkeys(SPECIAL, False)).rule.sub(" ", text), vocab_size - n)
+        bpe = BPETokenizer.train(Special(SPECIAL).rule.sub(" ", text), vocab_size - n)
         merges = [(left + n, right + n) for left, right in bpe.merges]
         return cls([*(text.encode() for text in SPECIAL), *bpe.tokens], merges)
 

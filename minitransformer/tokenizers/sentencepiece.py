@@ -9,19 +9,24 @@ no part in merges. LLaMA and LLaMA 2 have this tokenizer.
 >>> [tokenizer.pieces[id] for id in tokenizer.encode("tell hotel ☕")]
 ['▁tell', '▁ho', 'tel', '▁', '<0xE2>', '<0x98>', '<0x95>']
 
-The first tokens are special: <unk>, <s>, with which a text begins, and </s>, with which it ends. In a text they are
-letters and signs like any others, whatever they look like: nobody ends a text by writing so.
+The first tokens are special: <unk>, <s>, with which a text begins, and </s>, with which it ends. Special tokens that
+stand in a text are themselves, and a space comes before what follows one, too:
+
+>>> [tokenizer.pieces[id] for id in tokenizer.encode("tell</s>tell")]
+['▁tell', '</s>', '▁tell']
 """
 
 import re
 from collections import Counter
 
 from .merging import Pairs, frequent_pairs, merged_in_turn
-from .special import arrays
+from .special import Special, arrays
 from .tokenizer import Tokenizer, field, remembered
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
+SPECIAL = (UNKNOWN, BEGIN, END)
+BEFORE = ("one more", "always", "first")
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 WORD = re.compile(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
 
@@ -30,14 +35,19 @@ class SentencePieceTokenizer(Tokenizer):
     """pieces: [text], by id, with ▁ for a space; merges: [(left id, right id)], by rank.
 
     ranks: of the merges, where several that make one piece have the same; by default 0, 1, 2, ...
-    always: whether a space is put before a text that begins with one, too
+    before: where a space is put: "first", before a text, unless that begins with one; "always", behind each special
+    token, too; "one more", the same, and where there is one already
+    special: pieces that are themselves in a text, as `Special` takes them; by default those of SPECIAL that there are
+    within: others, which are looked for only when spaces are ▁, and as they would begin a text: a ▁ before them
     The 256 bytes, <s> and </s> must be pieces, and so must what each merge makes, or it is a ValueError.
     """
 
     name = "sentencepiece"
 
-    def __init__(self, pieces, merges, always=True, ranks=None):
-        self.pieces, self.merges, self.always = pieces, merges, always
+    def __init__(self, pieces, merges, before="one more", ranks=None, special=None, within=()):
+        if before not in BEFORE:
+            raise ValueError(f"before is one of {', '.join(map(repr, BEFORE))}, not {before!r}")
+        self.pieces, self.merges, self.before = pieces, merges, before
         self.ids = {piece: id for id, piece in enumerate(pieces)}
         if len(self.ids) < len(pieces):
             raise ValueError("a piece comes twice in the vocabulary")
@@ -45,15 +55,20 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError(f"{missing[0]} is no piece of the vocabulary, and {len(missing) - 1} others are none")
         self.begin, self.end = self.ids[BEGIN], self.ids[END]
         self.byte_ids = [self.ids[piece] for piece in BYTES]
+        self.parts = Special([piece for piece in SPECIAL if piece in self.ids] if special is None else special)
+        self.within = Special(within).takes
+        if missing := [piece for piece in (*self.parts.takes, *self.within) if piece not in self.ids]:
+            raise ValueError(f"the vocabulary has no special {', '.join(missing)}")
+        self.special = {piece: self.ids[piece] for piece in self.parts.takes}
+        with_space = {piece: SPACE + piece.replace(" ", SPACE) for piece in self.within}
+        self.inner = Special({with_space[piece]: sides for piece, sides in self.within.items()})
+        self.inner_ids = {text: self.ids[piece] for piece, text in with_space.items()}
         self.whole = whole = dict(zip(self.byte_ids, range(256)))
-        super().__init__(
-            [
-                bytes([whole[id]]) if id in whole else piece.replace(SPACE, " ").encode("utf-8", "surrogatepass")
-                for id, piece in enumerate(pieces)
-            ]
-        )
+        texts = [with_space.get(piece, piece).replace(SPACE, " ") for piece in pieces]
+        written = [text.encode("utf-8", "surrogatepass") for text in texts]
+        super().__init__([bytes([whole[id]]) if id in whole else token for id, token in enumerate(written)])
         ranks = range(len(merges)) if ranks is None else ranks
-        self.merged, fixed = {}, {UNKNOWN, BEGIN, END, *BYTES}  # merged: by rank, the id of what the merge makes
+        self.merged, fixed = {}, {*SPECIAL, *BYTES}  # merged: by rank, the id of what the merge makes
         for rank, (left, right) in zip(ranks, merges, strict=True):
             if not (0 <= left < len(pieces) and 0 <= right < len(pieces) and pieces[left] + pieces[right] in self.ids):
                 raise ValueError(f"merge {rank}, of the ids {left} and {right}, does not make a piece")
@@ -71,9 +86,9 @@ class SentencePieceTokenizer(Tokenizer):
     @classmethod
     def train(cls, text, vocab_size):
         """A tokenizer of the special pieces, the bytes, the characters of the text, and merges up to vocab_size."""
-        text = SPACE + text.replace(" ", SPACE)
+        text = SPACE + Special(SPECIAL).rule.sub(" ", text).replace(" ", SPACE)
         words = Counter(word for word in split_before_spaces(text))
-        pieces = [UNKNOWN, BEGIN, END, *BYTES, *sorted(set(text))]
+        pieces = [*SPECIAL, *BYTES, *sorted(set(text))]
         if vocab_size < len(pieces):
             raise ValueError(f"vocab_size={vocab_size} has no room for {len(pieces)} bytes, characters and signs")
         ids = {piece: id for id, piece in enumerate(pieces)}
@@ -92,14 +107,27 @@ class SentencePieceTokenizer(Tokenizer):
 
         The space that is put before the text has the place of what it is put before, a byte that of its character.
         """
-        put = bool(text) and (self.always or text[0] not in (" ", SPACE))
+        return self.parts.encode(text, self.special, self.encode_part)
+
+    def encode_part(self, text, first):
+        bare = text[0] not in (" ", SPACE)
+        put = self.before == "one more" or bare and (self.before == "always" or first)
         text = SPACE * put + text.replace(" ", SPACE)
         found, at = [], -put
-        words, tokens_of = (WORD.findall(text), self.known) if self.apart else ([text], self.tokens_of)
-        for word in words:
-            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in tokens_of(word)]
+        for word, tokens in self.words(text):
+            found += [(id, max(at + begin, 0), max(at + end, 1)) for id, begin, end in tokens]
             at += len(word)
         return arrays(found)
+
+    def words(self, text):
+        """text with ▁ for spaces   ->   (word, [(id, begin, end), ...]), ...; a special token is one, too"""
+        for begin, end, special in self.inner.cut(text):
+            if special is not None:
+                yield text[begin:end], [(self.inner_ids[special], 0, end - begin)]
+            elif self.apart:
+                yield from ((word, self.known(word)) for word in WORD.findall(text[begin:end]))
+            else:
+                yield text[begin:end], self.tokens_of(text[begin:end])
 
     def tokens_of(self, word):
         """[(id, begin, end), ...]: characters, or the bytes of one, merged"""
@@ -126,11 +154,16 @@ class SentencePieceTokenizer(Tokenizer):
     def to_json(self):
         ranks = [self.ranks[pair] for pair in self.merges]
         said = {} if ranks == list(range(len(ranks))) else {"ranks": ranks}
-        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges], "always": self.always} | said
+        said |= {"before": self.before, "special": self.parts.takes} | ({"within": self.within} if self.within else {})
+        return {"pieces": self.pieces, "merges": [list(pair) for pair in self.merges]} | said
 
     @classmethod
     def from_json(cls, data):
-        pieces, merges, always = field(data, "pieces", list), field(data, "merges", list), field(data, "always", bool)
+        pieces, merges = field(data, "pieces", list), field(data, "merges", list)
+        if "always" in data:  # as in older files
+            before = "one more" if field(data, "always", bool) else "first"
+        else:
+            before = field(data, "before", str)
         if not all(isinstance(piece, str) for piece in pieces):
             raise ValueError("its 'pieces' are not all strings")
         for merge in merges:
@@ -141,7 +174,10 @@ class SentencePieceTokenizer(Tokenizer):
             isinstance(ranks, list) and len(ranks) == len(merges) and all(type(rank) is int for rank in ranks)
         ):
             raise ValueError("its 'ranks' are not whole numbers, one a merge")
-        return cls(pieces, [tuple(merge) for merge in merges], always, ranks)
+        special, within = data.get("special"), data.get("within", {})
+        if not (special is None or isinstance(special, dict)) or not isinstance(within, dict):
+            raise ValueError("its 'special' or 'within' are no texts with the spaces that they take")
+        return cls(pieces, [tuple(merge) for merge in merges], before, ranks, special, within)
 
 
 def split_before_spaces(text):

@@ -1,6 +1,6 @@
 """Special tokens in a text: each is itself, and what lies between them is a text of its own.
 
->>> list(Special({"<mask>": True, "</s>": False}).cut("a </s>b <mask>!"))
+>>> list(Special({"<mask>": "before", "</s>": ""}).cut("a </s>b <mask>!"))
 [(0, 2, None), (2, 6, '</s>'), (6, 7, None), (7, 14, '<mask>'), (14, 15, None)]
 
 Here <mask> takes the spaces before it, so that what is put in its place may begin with one.
@@ -13,13 +13,21 @@ import numpy as np
 from .pretokens import WHITE
 
 SPACES = re.compile(f"[{WHITE}]*")
+SIDES = ("", "before", "behind", "both")  # where spaces are that a special token takes
 
 
 class Special:
-    """takes: {text of a special token: whether it takes the spaces before it}"""
+    """takes: {text of a special token: which spaces it takes, of SIDES}, or the texts alone, where none takes any.
+
+    ValueError for anything else.
+    """
 
     def __init__(self, takes):
-        self.takes = dict(takes)
+        if not all(isinstance(text, str) and text for text in takes):
+            raise ValueError("its 'special' are not all strings with a character in them")
+        self.takes = dict(takes) if isinstance(takes, dict) else dict.fromkeys(takes, "")
+        if wrong := [text for text, sides in self.takes.items() if sides not in SIDES]:
+            raise ValueError(f"the spaces that {wrong[0]} takes are none of {', '.join(map(repr, SIDES))}")
         longest_first = sorted(self.takes, key=len, reverse=True)
         self.rule = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
@@ -27,13 +35,15 @@ class Special:
         """text   ->   (begin, end, special token, or None), ... from its beginning to its end, none of them empty"""
         begin = 0
         for match in self.rule.finditer(text):
-            place = match.start()
-            if self.takes[match[0]]:
+            place, end = match.span()
+            if self.takes[match[0]] in ("before", "both"):
                 place -= SPACES.match(text[begin:place][::-1]).end()
+            if self.takes[match[0]] in ("behind", "both"):
+                end = SPACES.match(text, end).end()
             if begin < place:
                 yield begin, place, None
-            begin = match.end()
-            yield place, begin, match[0]
+            yield place, end, match[0]
+            begin = end
         if begin < len(text):
             yield begin, len(text), None
 

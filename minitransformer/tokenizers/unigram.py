@@ -119,7 +119,7 @@ class UnigramTokenizer(Tokenizer):
         self.learnt = {piece: (self.ids[piece], self.scores[self.ids[piece]]) for piece in learnt}
         self.beginnings = {piece[:n] for piece in learnt for n in range(1, len(piece) + 1)}
         self.unknown_score = min(self.scores) - PENALTY
-        self.special = Special({how.unknown: False} | how.special)
+        self.special = Special({text: "before" * takes for text, takes in ({how.unknown: False} | how.special).items()})
         self.known = remembered(self.best)
 
     def check(self):

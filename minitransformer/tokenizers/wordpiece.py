@@ -52,7 +52,7 @@ class WordPieceTokenizer(Tokenizer):
         self.pad, self.unknown, self.first, self.separator, self.mask = (self.ids[text] for text in SPECIAL)
         self.between = [self.separator]  # of two texts
         self.longest = max(map(len, vocabulary))
-        self.special = Special(dict.fromkeys(SPECIAL, False))
+        self.special = Special(SPECIAL)
         self.known = remembered(self.pieces)
 
     @classmethod

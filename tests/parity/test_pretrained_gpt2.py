@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import AddedToken, ByteLevelBPETokenizer
 
 from minitransformer.convention import use_backend
 from minitransformer.decoding import decode
 from minitransformer.pretrained import load_pretrained, save_pretrained
 from minitransformer.pretrained.gpt2 import table
 from minitransformer.pretrained.names import tensors_of
-from minitransformer.pretrained.tokenizers import read_bpe
+from minitransformer.pretrained.tokenizers import bpe_files, read_bpe
 from minitransformer.training.losses import next_token_loss
 
 from .agreement import relative
@@ -101,6 +101,50 @@ def test_the_same_ids_and_places_for_whatever_text(theirs, tmp_path, rng):
         assert ours.decode(ids) == text
 
 
+ADDED = {"<|user|>": (0, 0), "[PAD]": (0, 0), "<mask>": (1, 0), "<né>\n": (0, 1), "<a b>": (1, 1), "<|user|>s": (0, 0)}
+
+
+@pytest.fixture
+def talking(theirs):
+    """With tokens that were added, and take the spaces beside them or do not."""
+    theirs.add_tokens([AddedToken(text, lstrip=bool(a), rstrip=bool(b)) for text, (a, b) in ADDED.items()])
+    return theirs
+
+
+def sprinkled(text, rng):
+    """The text with special tokens, or pieces of them, and spaces here and there."""
+    more = [*ADDED, "<|endoftext|>", "<|endoftext|>", "<|user", "|>", " ", "\u3000", "\n\t", "<<mask>", "né>\n", "\x1c"]
+    for _ in range(int(rng.integers(0, 7))):
+        place = int(rng.integers(0, len(text) + 1))
+        text = text[:place] + more[rng.integers(0, len(more))] + text[place:]
+    return text
+
+
+def test_special_tokens_are_themselves_in_whatever_text(talking, tmp_path, rng):
+    talking.save(str(tmp_path / "tokenizer.json"))
+    ours = read_bpe(tmp_path)
+    assert ours.special.keys() == {"<|endoftext|>", *ADDED}
+    for text in map(lambda text: sprinkled(text, rng), strings(rng, FUZZ)):
+        (ids, offsets), expected = ours.encode_with_offsets(text), talking.encode(text)
+        assert ids.tolist() == expected.ids == ours.encode(text).tolist(), ascii(text)
+        assert offsets.tolist() == [list(place) for place in expected.offsets], ascii(text)
+
+
+def test_special_tokens_that_we_write_they_read(talking, tmp_path, rng):
+    """And what they write of that, we read again; from their two files as from one."""
+    talking.save(str(tmp_path / "tokenizer.json"))
+    ours = read_bpe(tmp_path)
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
+    for name, data in bpe_files(ours).items():
+        (tmp_path / "ours" / name).write_bytes(data)
+    by_theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    for text in map(lambda text: sprinkled(text, rng), strings(rng, FUZZ // 10)):
+        assert by_theirs(text)["input_ids"] == ours.encode(text).tolist(), ascii(text)
+    by_theirs.save_pretrained(tmp_path / "theirs")
+    assert read_bpe(tmp_path / "theirs").to_json() == ours.to_json()
+
+
 def test_one_file_is_read_as_two_are(theirs, tmp_path):
     theirs.save_model(str(tmp_path))
     two = read_bpe(tmp_path)
@@ -108,4 +152,4 @@ def test_one_file_is_read_as_two_are(theirs, tmp_path):
         (tmp_path / name).unlink()
     theirs.save(str(tmp_path / "tokenizer.json"))
     one = read_bpe(tmp_path)
-    assert (one.tokens, one.merges) == (two.tokens, two.merges)
+    assert one.to_json() == two.to_json() and one.special == {"<|endoftext|>": 0}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from minitransformer.convention import use_backend
 from minitransformer.decoding import decode
@@ -148,7 +148,7 @@ def test_the_same_ids_and_places_for_whatever_text(spaces, tmp_path, rng):
     theirs = trained(spaces)
     theirs.save(str(tmp_path / "tokenizer.json"))
     ours = read_tokenizer(tmp_path, "llama")
-    assert ours.always == (spaces == "normalizer")
+    assert ours.before == {"normalizer": "one more"}.get(spaces, spaces)
     for text in [*TEXTS, *strings(rng, FUZZ)]:
         (ids, offsets), expected = ours.encode_with_offsets(text), theirs.encode(text, add_special_tokens=False)
         assert ids.tolist() == expected.ids, ascii(text)
@@ -162,5 +162,50 @@ def test_what_is_trained_here_they_read(tmp_path, rng):
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in [*TEXTS, *strings(rng, 500)]:
         assert theirs.encode(text).ids == [ours.begin, *ours.encode(text)], ascii(text)
-    again = read_tokenizer(tmp_path, "llama")
-    assert (again.pieces, again.merges, again.always) == (ours.pieces, ours.merges, ours.always)
+    assert read_tokenizer(tmp_path, "llama").to_json() == ours.to_json()
+
+
+ADDED = {"<|user|>": (0, 0), "[PAD]": (0, 0), "<mask>": (1, 0), "<né>\n": (0, 1), "<a b>": (1, 1), "<|user|>s": (0, 0)}
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+@pytest.mark.parametrize("spaces", ["normalizer", "first", "always"])
+def test_special_tokens_are_themselves_in_whatever_text(spaces, normalized, tmp_path, rng):
+    """Those of the vocabulary, and those that were added; what is written of that is read there, and here, again."""
+    theirs = trained(spaces)
+    flags = {text: {"lstrip": bool(a), "rstrip": bool(b)} for text, (a, b) in ADDED.items()}
+    theirs.add_tokens([AddedToken(text, normalized=normalized, **how) for text, how in flags.items()])
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    ours = read_tokenizer(tmp_path, "llama")
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_files(ours, "llama")["tokenizer.json"])
+    assert read_tokenizer(tmp_path, "llama").to_json() == ours.to_json()
+    again, added = Tokenizer.from_file(str(tmp_path / "tokenizer.json")), {theirs.token_to_id(text) for text in ADDED}
+    seen = 0
+    for text in map(lambda text: sprinkled(text, rng), strings(rng, FUZZ // 4)):
+        (ids, offsets), expected = ours.encode_with_offsets(text), theirs.encode(text, add_special_tokens=False)
+        assert ids.tolist() == expected.ids, ascii(text)
+        assert offsets.tolist() == [list(place) for place in expected.offsets], ascii(text)
+        assert ours.decode(ids) == theirs.decode(expected.ids, skip_special_tokens=False), ascii(text)
+        assert again.encode(text, add_special_tokens=False).ids == expected.ids, ascii(text)
+        seen += bool(added & set(expected.ids))
+    assert seen > FUZZ // 4 / 10
+
+
+def sprinkled(text, rng):
+    """The text with special tokens, or pieces of them, and spaces here and there."""
+    more = [*ADDED, *SPECIAL, "<|user", "|>", " ", "▁", "▁<|user|>", " [PAD]", "\u3000", "\n\t", "né>\n", "</"]
+    for _ in range(int(rng.integers(0, 7))):
+        place = int(rng.integers(0, len(text) + 1))
+        text = text[:place] + more[rng.integers(0, len(more))] + text[place:]
+    return text
+
+
+def test_what_their_own_class_writes_is_read(tmp_path, rng):
+    """transformers makes its tokenizer of a vocabulary and merges, and knows no unknown token."""
+    made = json.loads(trained().to_str())["model"]
+    theirs = transformers.LlamaTokenizer(vocab=made["vocab"], merges=[tuple(pair) for pair in made["merges"]])
+    theirs.add_tokens(["<|user|>"])
+    theirs.save_pretrained(tmp_path)
+    ours = read_tokenizer(tmp_path, "llama")
+    for text in map(lambda text: sprinkled(text, rng), strings(rng, FUZZ // 10)):
+        assert ours.encode(text).tolist() == theirs(text, add_special_tokens=False)["input_ids"], ascii(text)

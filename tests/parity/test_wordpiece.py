@@ -1,5 +1,6 @@
 """WordPiece as BERT has it beside the `tokenizers` library: ids, places, frames."""
 
+import json
 import unicodedata
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_one_file_is_read_as_lines_are(tmp_path):
     one = ours_of(theirs, tmp_path / "one")
     theirs.save_model(str(tmp_path))
     assert read_wordpiece(tmp_path).to_json() == one.to_json()
+
+
+@pytest.mark.parametrize(
+    "name", [None, "BertTokenizer", "DistilBertTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"]
+)
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_which_of_two_files_has_the_last_word(name, lowercase, tmp_path):
+    """On capitals, of which the one says the opposite of the other."""
+    trained(lowercase=lowercase).save(str(tmp_path / "tokenizer.json"))
+    config = {"do_lower_case": not lowercase, "unk_token": "[UNK]"} | ({"tokenizer_class": name} if name else {})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)("The Fox", add_special_tokens=False)["input_ids"]
+    ours = read_wordpiece(tmp_path)
+    assert ours.lowercase == (lowercase == (name in ("PreTrainedTokenizerFast", "TokenizersBackend")))
+    assert ours.encode("The Fox").tolist() == theirs
 
 
 @pytest.mark.parametrize("pair", [False, True])

@@ -244,6 +244,10 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer_config.json", b"{", "tokenizer_config.json is damaged"),
         ("tokenizer_config.json", b'{"do_lower_case": "no"}', "neither true nor false"),
         ("tokenizer_config.json", b'{"tokenize_chinese_chars": false}', "tokenize_chinese_chars is false"),
+        ("tokenizer_config.json", b'{"tokenizer_class": "BertJapaneseTokenizer"}', "another than BERT's: .*Japanese"),
+        ("tokenizer_config.json", b'{"tokenizer_class": ["BertTokenizer"]}', "another than BERT's"),
+        ("tokenizer_config.json", b'{"word_tokenizer_type": "mecab"}', "another than BERT's: .*'mecab'"),
+        ("tokenizer_config.json", b'{"subword_tokenizer_type": "character"}', "another than BERT's: .*'character'"),
         ("tokenizer.json", b"{}", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b"[]", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}', "of the kind BPE, and WordPiece is needed"),
@@ -266,16 +270,32 @@ def test_damaged_tokenizers(name, content, message, rng, tmp_path):
 
 
 def test_one_file_and_the_settings_beside_it(rng, tmp_path):
-    """Where both speak, it is the settings that hold, as for transformers."""
+    """Where both speak, it is the settings that hold, as for transformers, unless its class has none of its own."""
     saved(MODELS[4], rng, tmp_path / "bert")
     vocab = {text: id for id, text in enumerate(TOKENIZER.vocabulary)}
     model = {"type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]", "max_input_chars_per_word": 100}
     (tmp_path / "bert" / "tokenizer.json").write_text(json.dumps(IN_ONE | {"model": model}))
     change(tmp_path / "bert" / "tokenizer_config.json", do_lower_case=False)
     assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    for name in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+        change(tmp_path / "bert" / "tokenizer_config.json", tokenizer_class=name, tokenize_chinese_chars=False)
+        assert load_pretrained(tmp_path / "bert").tokenizer.lowercase
     (tmp_path / "bert" / "tokenizer_config.json").unlink()
     found = load_pretrained(tmp_path / "bert").tokenizer
     assert found.lowercase and found.vocabulary == TOKENIZER.vocabulary
+
+
+def test_a_class_without_its_one_file(rng, tmp_path):
+    """vocab.txt says nothing of capitals: the settings do, whatever the class; and its name may stand beside, too."""
+    saved(MODELS[4], rng, tmp_path / "bert")
+    change(tmp_path / "bert" / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", do_lower_case=False)
+    assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    plain = {"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "tokenizer_class": None}
+    change(tmp_path / "bert" / "tokenizer_config.json", **plain)
+    assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    change(tmp_path / "bert" / "config.json", tokenizer_class="BertJapaneseTokenizer")
+    with pytest.raises(ValueError, match=r"config\.json: its tokenizer is another than BERT's: .*Japanese"):
+        load_pretrained(tmp_path / "bert")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from minitransformer.cli import main
 from minitransformer.models import LLaMA
 from minitransformer.pretrained import load_pretrained, save_pretrained
-from minitransformer.pretrained.tokenizers import METASPACE, read_tokenizer
+from minitransformer.pretrained.tokenizers import METASPACE, read_tokenizer, tokenizer_files
 from minitransformer.tokenizers import SentencePieceTokenizer
 from minitransformer.tokenizers.sentencepiece import SPACE
 
@@ -163,7 +163,41 @@ def test_a_token_that_was_added(folder):
     edit(
         folder / "tokenizer.json", lambda d: d["added_tokens"].append({"content": "<pad>", "id": TOKENIZER.vocab_size})
     )
-    assert read_tokenizer(folder, "llama").pieces == [*TOKENIZER.pieces, "<pad>"]
+    found = read_tokenizer(folder, "llama")
+    assert found.pieces == [*TOKENIZER.pieces, "<pad>"] and found.encode("<pad>").tolist() == [TOKENIZER.vocab_size]
+    assert found.special.keys() == {"<unk>", "<s>", "</s>", "<pad>"}
+
+
+def test_what_the_file_does_not_list_is_letters(folder):
+    edit(folder / "tokenizer.json", lambda d: d.update(added_tokens=d["added_tokens"][:1]))
+    found = read_tokenizer(folder, "llama")
+    assert found.special.keys() == {"<unk>"} and len(found.encode("</s>")) > 1
+
+
+def test_a_token_that_is_looked_for_among_spaces_that_were_put(folder):
+    """normalized: it is itself only behind a space, as which one that was put before the text will do."""
+
+    def more(data):
+        data["added_tokens"].append({"content": "<x y>", "id": TOKENIZER.vocab_size, "normalized": True})
+
+    edit(folder / "tokenizer.json", more)
+    found, n = read_tokenizer(folder, "llama"), TOKENIZER.vocab_size
+    assert found.within == {"<x y>": ""} and found.encode("<x y>").tolist() == [n]
+    ids, offsets = found.encode_with_offsets("t <x y><x y></s><x y>")
+    assert [i for i, id in enumerate(ids) if id == n] == [1, len(ids) - 1]
+    assert offsets[1].tolist() == [1, 7] and offsets[-1].tolist() == [16, 21]
+    assert found.decode(ids) == "t <x y><x y></s> <x y>"
+    assert SentencePieceTokenizer.from_json(found.to_json()).within == found.within
+    for name, data in tokenizer_files(found, "llama").items():
+        (folder / name).write_bytes(data)
+    assert read_tokenizer(folder, "llama").to_json() == found.to_json()
+
+
+def test_a_token_for_what_is_unknown_is_not_needed(folder):
+    """Bytes are there for that; transformers 5 writes null."""
+    assert json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["unk_token"] == "<unk>"
+    edit(folder / "tokenizer.json", lambda d: d["model"].update(unk_token=None))
+    assert read_tokenizer(folder, "llama").to_json() == TOKENIZER.to_json()
 
 
 def test_merges_never_make_what_is_special(folder):
@@ -177,6 +211,7 @@ def test_merges_never_make_what_is_special(folder):
         data["model"]["merges"] = [["<", "s"], ["<s", ">"], ["s", ">"]]
 
     edit(folder / "tokenizer.json", more)
+    edit(folder / "tokenizer.json", lambda d: d.update(added_tokens=[]))
     found = read_tokenizer(folder, "llama")
     assert [found.pieces[id] for id in found.encode("<s>")] == [SPACE, "<s", ">"]
 
@@ -188,7 +223,7 @@ def test_merges_as_texts_and_spaces_before_words_only(folder):
 
     edit(folder / "tokenizer.json", older)
     found = read_tokenizer(folder, "llama")
-    assert found.merges == TOKENIZER.merges and not found.always
+    assert found.merges == TOKENIZER.merges and found.before == "first"
     assert [found.pieces[id] for id in found.encode(" the")] == [f"{SPACE}the"]
     assert [TOKENIZER.pieces[id] for id in TOKENIZER.encode(" the")] == [SPACE, f"{SPACE}the"]
 

@@ -137,7 +137,7 @@ def replace(*path, by):
         (replace("post_processor", by=None), "damaged or another tokenizer"),
         (replace("post_processor", "processors", 0, "trim_offsets", by=True), "its post_processor is another"),
         (lambda data: data["post_processor"]["processors"][1]["single"].reverse(), "its post_processor is another"),
-        (replace("added_tokens", 0, "lstrip", by=True), f"its token {BEGIN} has lstrip, which is not here"),
+        (replace("added_tokens", 0, "single_word", by=True), f"its token {BEGIN} has single_word, which is not here"),
         (lambda data: data["added_tokens"].pop(0), "its ids are not 0, 1, 2"),
     ],
 )

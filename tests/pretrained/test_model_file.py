@@ -43,10 +43,11 @@ def written(folder, data, name="tokenizer.model"):
 
 def test_llamas(tmp_path):
     found = read_tokenizer(written(tmp_path, model(llama_pieces(), **AS_LLAMA)), "llama")
-    assert type(found) is SentencePieceTokenizer and found.pieces == LLAMA.pieces and found.always
-    for text in (TEXT, "", " ", "  a hotel  tells ☕", "<s>tell</s>", "\n"):
+    assert type(found) is SentencePieceTokenizer and found.pieces == LLAMA.pieces and found.before == "one more"
+    for text in (TEXT, "", " ", "  a hotel  tells ☕", "tell</s>", "\n"):
         assert found.encode(text).tolist() == LLAMA.encode(text).tolist()
         assert found.decode(found.encode(text)) == text
+    assert found.encode("tell</s>")[-1] == found.end and found.special.keys() == {"<unk>", "<s>", "</s>"}
     assert SentencePieceTokenizer.from_json(found.to_json()).to_json() == found.to_json()
 
 

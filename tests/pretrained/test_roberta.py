@@ -247,10 +247,23 @@ def test_damaged_tokenizers(name, content, message, saved):
         load_pretrained(folder)
 
 
+def test_special_tokens_of_its_own_beside_two_files(saved):
+    """And those that are its own may be told there again; <|endoftext|>, which its vocabulary has too, is letters."""
+    folder, *_ = saved("embed")
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    (folder / "added_tokens.json").write_text(json.dumps({"<mask>": vocab["<mask>"]}))
+    assert read_roberta(folder).to_json() == TOKENIZER.to_json()
+    (folder / "vocab.json").write_text(json.dumps(vocab | {"<|endoftext|>": len(vocab)}))
+    assert len(read_roberta(folder).encode("a<|endoftext|>")) > 2
+    (folder / "added_tokens.json").write_text(json.dumps({"<e1>": len(vocab) + 1}))
+    with pytest.raises(ValueError, match="it has a special token of its own, which is not here: <e1>"):
+        read_roberta(folder)
+
+
 def test_special_tokens_that_are_missing(saved):
     folder, *_ = saved("embed")
     vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     vocab["[MASK]"] = vocab.pop("<mask>")
     (folder / "vocab.json").write_text(json.dumps(vocab))
-    with pytest.raises(ValueError, match="its tokenizer is damaged: the vocabulary has no <mask>"):
+    with pytest.raises(ValueError, match="its tokenizer is damaged or another: the vocabulary has no <mask>"):
         load_pretrained(folder)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitransformer.tokenizers import BPETokenizer, bpe
+from minitransformer.tokenizers import BPETokenizer, bpe, load_tokenizer, save_tokenizer
 from minitransformer.tokenizers.pretokens import split
 
 from . import slow
@@ -140,9 +140,68 @@ def test_a_published_order_of_ids_fits():
     ours = BPETokenizer.train(NEWEST, 270)
     tokens = [b"<s>", *reversed(ours.tokens), b"<|endoftext|>"]
     place = {token: id for id, token in enumerate(tokens)}
-    theirs = BPETokenizer(tokens, [(place[ours.tokens[a]], place[ours.tokens[b]]) for a, b in ours.merges])
+    theirs = BPETokenizer(tokens, [(place[ours.tokens[a]], place[ours.tokens[b]]) for a, b in ours.merges], ())
     text = "the newest, widest löw <s> <|endoftext|>"
     assert [theirs.tokens[id] for id in theirs.encode(text)] == [ours.tokens[id] for id in ours.encode(text)]
+
+
+SPECIAL = {"<|endoftext|>": "", "<|user|>": "behind", "<mask>": "before", "<|user|>!": "both"}
+TALKS = BPETokenizer([*BYTES, b"ab", *(text.encode() for text in SPECIAL)], [(97, 98)], SPECIAL)
+with_special = st.lists(texts | st.sampled_from([*SPECIAL, "ab", " ", "<|user", "|>"]), max_size=6).map("".join)
+
+
+def test_special_tokens_are_themselves():
+    """And take the spaces that they are to take; of two that begin at one place the longer one is meant."""
+    text = "ab<|endoftext|> ab <|user|>\n ab <mask> <|user|>  <|user|>! <mask"
+    ids, offsets = TALKS.encode_with_offsets(text)
+    found = [(TALKS.text(id), text[begin:end]) for id, (begin, end) in zip(ids, offsets)]
+    assert found[:4] == [("ab", "ab"), ("<|endoftext|>", "<|endoftext|>"), (" ", " "), ("ab", "ab")]
+    assert found[4:7] == [(" ", " "), ("<|user|>", "<|user|>\n "), ("ab", "ab")]
+    assert found[7:11] == [("<mask>", " <mask>"), (" ", " "), ("<|user|>", "<|user|>  "), ("<|user|>!", "<|user|>! ")]
+    assert "".join(piece for piece, _ in found[11:]) == "<mask"
+
+
+@given(with_special)
+def test_special_tokens_in_any_text(text):
+    ids, offsets = TALKS.encode_with_offsets(text)
+    assert ids.tolist() == TALKS.encode(text).tolist() and ids.dtype == TALKS.encode(text).dtype == np.int64
+    for id, (begin, end) in zip(ids, offsets.tolist()):
+        assert TALKS.tokens[id] in text[begin:end].encode("utf-8")
+    assert sorted({i for begin, end in offsets for i in range(begin, end)}) == list(range(len(text)))
+
+
+def test_the_end_of_a_text_is_special_where_it_is_a_token():
+    tokens = [*BYTES, b"<|endoftext|>"]
+    assert BPETokenizer(tokens, []).encode("a<|endoftext|>b").tolist() == [97, 256, 98]
+    assert len(BPETokenizer(tokens, [], ()).encode("a<|endoftext|>b")) == 15
+    assert BPETokenizer(tokens, [], ()).end == 256 and BPETokenizer(BYTES, []).special == {}
+
+
+def test_special_tokens_in_a_file(tmp_path):
+    save_tokenizer(TALKS, tmp_path / "t.json")
+    found = load_tokenizer(tmp_path / "t.json")
+    assert found.to_json() == TALKS.to_json() and found.parts.takes == SPECIAL
+    assert found.encode("ab <mask>").tolist() == TALKS.encode("ab <mask>").tolist()
+    older = BPETokenizer.from_json({name: found.to_json()[name] for name in ("tokens", "merges")})
+    assert older.special == {"<|endoftext|>": 257}
+
+
+@pytest.mark.parametrize(
+    ("special", "message"),
+    [
+        (["<|x|>"], r"the vocabulary has no special <\|x\|>"),
+        ([1], "its 'special' are not all strings"),
+        ([["a"]], "its 'special' are not all strings"),
+        ([""], "its 'special' are not all strings with a character"),
+        ({"a": "left"}, "the spaces that a takes are none of"),
+        ({"a": ["before"]}, "the spaces that a takes are none of"),
+        (None, "its 'special' are no texts"),
+        ("a", "its 'special' are no texts"),
+    ],
+)
+def test_special_tokens_that_are_none(special, message):
+    with pytest.raises(ValueError, match=message):
+        BPETokenizer.from_json(TALKS.to_json() | {"special": special})
 
 
 def test_half_a_surrogate_pair_is_refused():

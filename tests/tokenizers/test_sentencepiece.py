@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from minitransformer.tokenizers import SentencePieceTokenizer, load_tokenizer, save_tokenizer, sentencepiece
-from minitransformer.tokenizers.sentencepiece import BYTES, SPACE
+from minitransformer.tokenizers.sentencepiece import BEFORE, BYTES, SPACE
 
 from .texts import texts
 
@@ -72,24 +72,63 @@ def test_places(text):
             assert TOKENIZER.tokens[id].decode() in (f" {there}", " ")
 
 
-def test_what_looks_special_is_text():
-    assert not {TOKENIZER.begin, TOKENIZER.end} & set(TOKENIZER.encode("<s> a </s>").tolist())
+def test_special_tokens_are_themselves():
+    """And a space is put before what follows one, or is not; bytes are none of them, however they are written."""
+    assert pieces(TOKENIZER, "tell</s>tell <s") == [f"{SPACE}tell", "</s>", f"{SPACE}tell", SPACE, "<0x3C>", "s"]
+    ids, offsets = TOKENIZER.encode_with_offsets("tell</s>tell")
+    assert ids[1] == TOKENIZER.end and offsets.tolist() == [[0, 4], [4, 8], [8, 12]]
+    for before, put in (("one more", 2), ("always", 2), ("first", 1)):
+        other = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, before)
+        assert pieces(other, "tell</s>tell").count(f"{SPACE}tell") == put
+        assert pieces(other, "tell</s> tell")[-2:] == ([SPACE] if before == "one more" else ["</s>"]) + [f"{SPACE}tell"]
     assert pieces(TOKENIZER, "<0x41>") != ["<0x41>"] and TOKENIZER.decode(TOKENIZER.encode("<0x41>")) == "<0x41>"
 
 
 def test_a_space_before_a_space_or_not():
-    other = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, always=False)
+    other = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, before="first")
     assert pieces(TOKENIZER, " hot")[0] == SPACE and pieces(other, " hot") == pieces(other, "hot")
     assert not len(other.encode("")) and not len(TOKENIZER.encode(""))
 
 
 def test_a_tokenizer_in_a_file(tmp_path):
-    for always in (True, False):
-        tokenizer = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, always)
+    for before in BEFORE:
+        tokenizer = SentencePieceTokenizer(TOKENIZER.pieces, TOKENIZER.merges, before, within={f"{SPACE}tell": "both"})
         save_tokenizer(tokenizer, tmp_path / "t.json")
         found = load_tokenizer(tmp_path / "t.json")
         assert type(found) is SentencePieceTokenizer and found.to_json() == tokenizer.to_json()
         assert found.encode(" hotel ☕").tolist() == tokenizer.encode(" hotel ☕").tolist()
+
+
+def test_an_older_file():
+    data = TOKENIZER.to_json()
+    del data["special"], data["before"]
+    for always, before in ((True, "one more"), (False, "first")):
+        found = SentencePieceTokenizer.from_json(data | {"always": always})
+        assert found.before == before and found.special == TOKENIZER.special
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"before": "never"}, "before is one of 'one more', 'always', 'first', not 'never'"),
+        ({"before": 1}, "its 'before' is no str"),
+        ({"special": ["a"]}, "its 'special' or 'within' are no texts"),
+        ({"within": ["a"]}, "its 'special' or 'within' are no texts"),
+        ({"special": {"a": "left"}}, "the spaces that a takes are none of"),
+        ({"special": {"<x>": ""}}, "the vocabulary has no special <x>"),
+        ({"within": {"<x>": ""}}, "the vocabulary has no special <x>"),
+    ],
+)
+def test_settings_that_are_none(change, message):
+    with pytest.raises(ValueError, match=message):
+        SentencePieceTokenizer.from_json(TOKENIZER.to_json() | change)
+
+
+def test_training_leaves_special_tokens_out():
+    text = "</s>ab" * 20
+    found = SentencePieceTokenizer.train(text, 300)
+    assert pieces(found, text) == ["</s>", f"{SPACE}ab"] * 20
+    assert not {"/", "s", "<", ">"} & set(found.pieces)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Byte-level BPE: vocab.json and merges.txt, or both in tokenizer.json.
+"""Byte-level BPE: tokenizer.json, or vocab.json and merges.txt, with the tokens that were added beside them.
 
 In these files a token is written with a printable character for each of its bytes: the byte's own where it has one, and
 the characters from U+0100 on, one after another, for the others. A space is Ġ.
@@ -7,9 +7,11 @@ the characters from U+0100 on, one after another, for the others. A space is Ġ.
 import functools
 import json
 
-from ...files import read_json
+from ...files import read_json, to_json
 from ...tokenizers import BPETokenizer
+from ...tokenizers.bpe import END_OF_TEXT
 from ..tensors import shown
+from .added import added_in, entry_of
 
 PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 
@@ -37,41 +39,97 @@ def token_of(text):
     return bytes(known[c] for c in text) if all(c in known for c in text) else text.encode("utf-8")
 
 
-def read_bpe(folder, make=BPETokenizer):
-    """The tokenizer of a folder. ValueError naming the file that is missing or damaged."""
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        vocab = read_json(folder / "vocab.json")
-        try:
-            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{folder / 'merges.txt'} is damaged: {error}") from None
-        added, lines = {}, [line.removesuffix("\r") for line in lines]
-        merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    elif (path := folder / "tokenizer.json").is_file():
-        data = read_json(path)
-        try:
-            kind = data["model"].get("type", "BPE")
-            vocab = dict(data["model"].get("vocab", {}))
-            added = {token["content"]: token["id"] for token in data.get("added_tokens", [])}
-            added = {text: id for text, id in added.items() if text not in vocab}
-            merges = [m.split(" ") if isinstance(m, str) else list(m) for m in data["model"].get("merges", [])]
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged or no tokenizer: {error}") from None
-        if kind != "BPE":
-            raise ValueError(f"{path} is a tokenizer of the kind {kind}; read is BPE")
+def read_bpe(folder, make=None):
+    """The tokenizer of a folder. ValueError naming the file that is missing or damaged.
+
+    make: (tokens, merges, {special text: which spaces it takes})   ->   the tokenizer; by default GPT-2's
+    """
+    config = settings_in(folder)
+    if (path := folder / "tokenizer.json").is_file():
+        vocab, merges, added = in_one(path)
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        vocab, merges = read_json(folder / "vocab.json"), merges_in(folder / "merges.txt")
+        added = beside(folder, config)
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.json with merges.txt nor tokenizer.json")
     try:
-        return make(*tables(vocab, added, merges))
-    except ValueError as error:
-        raise ValueError(f"{folder}: its tokenizer is damaged: {error}") from None
+        ids, takes = added_in(added)
+        return (make or gpt2)(*tables(vocab, ids, merges), takes)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{folder}: its tokenizer is damaged or another: {error}") from None
+
+
+def gpt2(tokens, merges, special):
+    """With <|endoftext|>, which is special though no file should say so."""
+    end = {END_OF_TEXT: ""} if END_OF_TEXT.encode() in tokens else {}
+    return BPETokenizer(tokens, merges, end | special)
+
+
+def in_one(path):
+    """{text: id}, [(text, text)], [entry of a token that was added] of tokenizer.json"""
+    data = read_json(path)
+    try:
+        if (kind := data["model"].get("type", "BPE")) != "BPE":
+            raise ValueError(f"it is of the kind {kind}, and BPE is needed")
+        if wrong := {name: data["model"][name] for name in OTHERWISE if data["model"].get(name)}:
+            raise ValueError(f"its model has {shown(str(wrong))}, which is not here")
+        check_words(data)
+        merges = [m.split(" ") if isinstance(m, str) else list(m) for m in data["model"].get("merges", [])]
+        return dict(data["model"].get("vocab", {})), merges, list(data.get("added_tokens", []))
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
+
+
+OTHERWISE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
+
+
+def check_words(data):
+    """ValueError unless a text is read as it is, and cut into words by GPT-2's rule."""
+    if data.get("normalizer") is not None:
+        raise ValueError(f"it has a normalizer, {shown(data['normalizer'])}, and what is here has none")
+    before = data.get("pre_tokenizer") or {}
+    cut = before.get("type"), before.get("add_prefix_space"), before.get("use_regex", True)
+    if cut != ("ByteLevel", False, True):
+        raise ValueError(f"its pre_tokenizer is {shown(before)}, and ByteLevel without add_prefix_space is needed")
+
+
+def merges_in(path):
+    """[(text, text)] of merges.txt"""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    lines = [line.removesuffix("\r") for line in lines]
+    return [line.split(" ") for line in lines if line and not line.startswith("#version")]
+
+
+def settings_in(folder):
+    """What tokenizer_config.json says, if it is there. ValueError where a text is not read as it is."""
+    if not (path := folder / "tokenizer_config.json").is_file():
+        return {}
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("add_prefix_space", False) is not False:
+        raise ValueError(f"{path} is no object, or add_prefix_space is true; what is here reads a text as it is")
+    return config
+
+
+def beside(folder, config):
+    """[entry of a token that was added] of what stands beside vocab.json: the settings say more, and win."""
+    path = folder / "added_tokens.json"
+    ids = read_json(path) if path.is_file() else {}
+    try:
+        entries = {text: {"content": text, "id": id} for text, id in ids.items()}
+        said = config.get("added_tokens_decoder") or {}
+        return list((entries | {entry["content"]: entry | {"id": int(id)} for id, entry in said.items()}).values())
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{folder}: the tokens that were added are damaged: {error}") from None
 
 
 def tables(vocab, added, merges):
     """tokens, merges of {text: id}; what was added is written as it is, and not by its bytes' characters"""
-    if not isinstance(vocab, dict) or not all(isinstance(text, str) for text in added):
+    if not isinstance(vocab, dict):
         raise ValueError("its tokens are not texts with ids")
-    ids = [*vocab.values(), *added.values()]
+    ids = list((vocab | added).values())
     if not all(type(id) is int for id in ids) or sorted(ids) != list(range(len(ids))):
         raise ValueError("its ids are not 0, 1, 2, ... each once")
     tokens = {id: token_of(text) for text, id in vocab.items()} | {id: text.encode() for text, id in added.items()}
@@ -84,8 +142,15 @@ def tables(vocab, added, merges):
 
 
 def bpe_files(tokenizer):
-    """{file name: bytes}: vocab.json and merges.txt."""
+    """{file name: bytes}: vocab.json and merges.txt; and where there are special tokens, tokenizer_config.json."""
     texts = [written(token) for token in tokenizer.tokens]
     lines = ["#version: 0.2", *(f"{texts[left]} {texts[right]}" for left, right in tokenizer.merges), ""]
+    for text, id in tokenizer.special.items():
+        texts[id] = text
     vocab = json.dumps({text: id for id, text in enumerate(texts)}, ensure_ascii=False)
-    return {"vocab.json": vocab.encode("utf-8"), "merges.txt": "\n".join(lines).encode("utf-8")}
+    files = {"vocab.json": vocab.encode("utf-8"), "merges.txt": "\n".join(lines).encode("utf-8")}
+    if not tokenizer.special:
+        return files
+    entries = {id: entry_of(text, tokenizer.parts.takes[text]) for text, id in tokenizer.special.items()}
+    config = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "added_tokens_decoder": entries}
+    return files | {"tokenizer_config.json": to_json(config)}

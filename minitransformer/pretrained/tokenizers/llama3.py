@@ -4,6 +4,7 @@ from ...files import read_json, to_json
 from ...tokenizers import Llama3Tokenizer
 from ...tokenizers.llama3 import BEGIN, END
 from ..tensors import shown
+from .added import added_in, entry_of
 from .bpe import tables, written
 
 WORDS = (  # the rule "llama3" of `pretokens`, as it is published
@@ -44,14 +45,10 @@ def llama3_in_one(data):
     if split != SPLIT or {name: level.get(name) for name in BYTES} != BYTES:
         raise ValueError(f"its pre_tokenizer is another than Llama 3's: {shown(str(data['pre_tokenizer']))}")
     check_frame(data.get("post_processor"))
-    added = {}
-    for token in data.get("added_tokens") or []:
-        if wrong := [name for name in ("lstrip", "rstrip", "single_word") if token.get(name, False)]:
-            raise ValueError(f"its token {shown(token['content'])} has {', '.join(wrong)}, which is not here")
-        added[token["content"]] = token["id"]
+    added, takes = added_in(data.get("added_tokens") or [])
     merges = [merge.split(" ") if isinstance(merge, str) else list(merge) for merge in model["merges"]]
     tokens, pairs = tables(model["vocab"], added, merges)
-    return Llama3Tokenizer(tokens, pairs, sorted(added, key=added.get))
+    return Llama3Tokenizer(tokens, pairs, {text: takes[text] for text in sorted(added, key=added.get)})
 
 
 def check_frame(processor):
@@ -67,18 +64,18 @@ def check_frame(processor):
 
 def llama3_files(tokenizer):
     """{file name: bytes}: tokenizer.json and tokenizer_config.json."""
-    how = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
     begin = {"id": BEGIN, "ids": [tokenizer.begin], "tokens": [BEGIN]}
     one = [{"SpecialToken": {"id": BEGIN, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     two = [{"SpecialToken": {"id": BEGIN, "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}]
     frame = {"type": "TemplateProcessing", "single": one, "pair": [*one, *two], "special_tokens": {BEGIN: begin}}
+    takes = tokenizer.parts.takes
     texts, special = [written(token) for token in tokenizer.tokens], set(tokenizer.special.values())
     whole = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": id, "content": text, **how} for text, id in tokenizer.special.items()],
+        "added_tokens": [{"id": id} | entry_of(text, takes[text]) for text, id in tokenizer.special.items()],
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [SPLIT, BYTES | {"trim_offsets": True}]},
         "post_processor": {"type": "Sequence", "processors": [level, frame]},
@@ -88,7 +85,7 @@ def llama3_files(tokenizer):
             "unk_token": None,
             "fuse_unk": False,
             "vocab": {text: id for id, text in enumerate(texts) if id not in special},
-            "merges": [f"{texts[left]} {texts[right]}" for left, right in tokenizer.bpe.merges],
+            "merges": [f"{texts[left]} {texts[right]}" for left, right in tokenizer.merges],
         },
     }
     names = {"bos_token": BEGIN, "eos_token": END}

@@ -113,4 +113,5 @@ def bpe(model):
             if piece[:n] in ids and piece[n:] in ids:
                 merges.append((ids[piece[:n]], ids[piece[n:]]))
                 ranks.append(rank)
-    return SentencePieceTokenizer(model.pieces, merges, ranks=ranks)
+    special = [piece for piece, type in zip(model.pieces, model.types) if type in (UNKNOWN, CONTROL)]
+    return SentencePieceTokenizer(model.pieces, merges, ranks=ranks, special=special)

@@ -1,12 +1,10 @@
 """RoBERTa's: byte-level BPE, and beside it, or in the one file, what is said of special tokens."""
 
-import functools
-
 from ...files import read_json, to_json
 from ...tokenizers import RobertaTokenizer
 from ...tokenizers.roberta import SPECIAL
 from ..tensors import shown
-from .bpe import bpe_files, read_bpe
+from .bpe import bpe_files, check_words, read_bpe
 
 ROLES = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "unk": "<unk>", "pad": "<pad>", "mask": "<mask>"}
 
@@ -22,23 +20,29 @@ def read_roberta(folder):
             takes = settings_in(data, takes)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
-    return read_bpe(folder, functools.partial(RobertaTokenizer, mask_takes_spaces=takes))
+    return read_bpe(folder, lambda tokens, merges, special: made(tokens, merges, special, takes))
+
+
+def made(tokens, merges, special, takes):
+    check_special(special)
+    return RobertaTokenizer(tokens, merges, mask_takes_spaces=takes)
+
+
+def check_special(texts):
+    if more := [text for text in texts if text not in SPECIAL]:
+        raise ValueError(f"it has a special token of its own, which is not here: {shown(more[0])}")
 
 
 def roberta_in_one(data, takes):
     """Whether <mask> takes the spaces before it. ValueError for whatever else is not as it is here."""
-    before, behind = data.get("pre_tokenizer") or {}, data.get("post_processor") or {}
-    if data.get("normalizer") is not None:
-        raise ValueError(f"it has a normalizer, {shown(data['normalizer'])}, and what is here has none")
-    cut = before.get("type"), before.get("add_prefix_space"), before.get("use_regex", True)
-    if cut != ("ByteLevel", False, True):
-        raise ValueError(f"its pre_tokenizer is {shown(before)}, and ByteLevel without add_prefix_space is needed")
+    check_words(data)
+    behind = data.get("post_processor") or {}
     frame = behind.get("type"), *((behind.get(role) or [None])[0] for role in ("cls", "sep"))
     if frame != ("RobertaProcessing", ROLES["cls"], ROLES["sep"]):
         raise ValueError(f"its post_processor is {shown(behind)}, and RobertaProcessing with <s> and </s> is needed")
-    for token in data.get("added_tokens") or []:
-        if token["content"] not in SPECIAL:
-            raise ValueError(f"it has a special token of its own, which is not here: {shown(token['content'])}")
+    added = data.get("added_tokens") or []
+    check_special(token["content"] for token in added)
+    for token in added:
         takes = spaces_of(token, takes)
     return takes
 

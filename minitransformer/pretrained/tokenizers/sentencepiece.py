@@ -2,8 +2,9 @@
 
 from ...files import read_json, to_json
 from ...tokenizers import SentencePieceTokenizer
-from ...tokenizers.sentencepiece import BEGIN, BYTES, END, SPACE, UNKNOWN
+from ...tokenizers.sentencepiece import BEGIN, BYTES, END, SPACE, SPECIAL, UNKNOWN
 from ..tensors import shown
+from .added import added_in, entry_of
 
 NORMALIZER = {  # a space before the text, and ▁ for every one
     "type": "Sequence",
@@ -13,8 +14,7 @@ NORMALIZER = {  # a space before the text, and ▁ for every one
     ],
 }
 METASPACE = {"type": "Metaspace", "replacement": SPACE, "split": False}  # the same, unless a space is there already
-SENTENCEPIECE = {"unk_token": UNKNOWN, "byte_fallback": True, "continuing_subword_prefix": None}
-SENTENCEPIECE |= {"end_of_word_suffix": None, "dropout": None}
+SENTENCEPIECE = {"byte_fallback": True, "continuing_subword_prefix": None, "end_of_word_suffix": None, "dropout": None}
 
 
 def read_sentencepiece(folder):
@@ -24,42 +24,48 @@ def read_sentencepiece(folder):
         raise ValueError(f"{folder} has no tokenizer: neither tokenizer.json nor tokenizer.model")
     data = read_json(path)
     try:
-        model, added = data["model"], {token["content"]: token["id"] for token in data.get("added_tokens") or []}
+        model, entries = data["model"], data.get("added_tokens") or []
+        added, takes = added_in(entries)
         wrong = {name: model.get(name) for name, value in SENTENCEPIECE.items() if model.get(name) != value}
         if (kind := model.get("type", "BPE")) != "BPE" or wrong:
             what = shown(f"{kind}, {wrong}")
             raise ValueError(f"it is not byte-pair encoding of characters as LLaMA and LLaMA 2 have it: {what}")
         if model.get("ignore_merges"):
             raise ValueError("a piece that is in the vocabulary is taken whole, and here merges make it")
-        always = puts_space_before(data.get("normalizer"), data.get("pre_tokenizer"))
+        before = spaces_before(data.get("normalizer"), data.get("pre_tokenizer"))
+        inner = {entry["content"] for entry in entries if data.get("normalizer") and entry.get("normalized", False)}
+        special = {text: sides for text, sides in takes.items() if text not in inner}
+        within = {text: sides for text, sides in takes.items() if text in inner}
         vocab = model["vocab"] | added
         if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
             raise ValueError("its ids are not 0, 1, 2, ... each once")
         pairs = [m.split(" ") if isinstance(m, str) else list(m) for m in model["merges"]]
         if foreign := [pair for pair in pairs if len(pair) != 2 or not all(part in vocab for part in pair)]:
             raise ValueError(f"the merge {shown(repr(foreign[0]))} is not of two tokens")
-        fixed = {UNKNOWN, BEGIN, END, *BYTES}  # which a text never becomes, whatever its letters and signs
+        fixed = {*SPECIAL, *BYTES}  # which a text never becomes, whatever its letters and signs
         merges = [(vocab[a], vocab[b]) for a, b in pairs if not fixed & {a, b, a + b}]
-        return SentencePieceTokenizer(sorted(vocab, key=vocab.get), merges, always)
+        return SentencePieceTokenizer(sorted(vocab, key=vocab.get), merges, before, special=special, within=within)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
 
 
-def puts_space_before(normalizer, pre_tokenizer):
-    """Whether a space comes before a text that has one already. ValueError where spaces are treated otherwise."""
+def spaces_before(normalizer, pre_tokenizer):
+    """Where a space is put before a text, as the tokenizer has it. ValueError where spaces are treated otherwise."""
     if normalizer == NORMALIZER and pre_tokenizer is None:
-        return True
+        return "one more"
     scheme = (pre_tokenizer or {}).get("prepend_scheme")
     if normalizer is None and pre_tokenizer == METASPACE | {"prepend_scheme": scheme} and scheme in ("first", "always"):
-        return False
+        return scheme
     raise ValueError(f"its spaces are treated otherwise: {shown(f'{normalizer}, {pre_tokenizer}')}")
 
 
 def sentencepiece_files(tokenizer):
     """{file name: bytes}: tokenizer.json and tokenizer_config.json."""
     pieces = tokenizer.pieces
-    special = [(id, piece) for id, piece in enumerate(pieces) if piece in (UNKNOWN, BEGIN, END)]
-    how = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [entry_of(piece, sides) for piece, sides in tokenizer.parts.takes.items()]
+    added += [entry_of(piece, sides, normalized=True) for piece, sides in tokenizer.within.items()]
+    added = sorted(({"id": tokenizer.ids[entry["content"]]} | entry for entry in added), key=lambda entry: entry["id"])
+    always = tokenizer.before == "one more"
     parts = [{"SpecialToken": {"id": BEGIN, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     second = [{"SpecialToken": {"id": BEGIN, "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}]
     begin = {BEGIN: {"id": BEGIN, "ids": [tokenizer.begin], "tokens": [BEGIN]}}
@@ -67,9 +73,9 @@ def sentencepiece_files(tokenizer):
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": id, "content": piece, **how} for id, piece in special],
-        "normalizer": NORMALIZER if tokenizer.always else None,
-        "pre_tokenizer": None if tokenizer.always else METASPACE | {"prepend_scheme": "first"},
+        "added_tokens": added,
+        "normalizer": NORMALIZER if always else None,
+        "pre_tokenizer": None if always else METASPACE | {"prepend_scheme": tokenizer.before},
         "post_processor": {
             "type": "TemplateProcessing",
             "single": parts,
@@ -88,6 +94,7 @@ def sentencepiece_files(tokenizer):
         "model": {
             "type": "BPE",
             **SENTENCEPIECE,
+            "unk_token": UNKNOWN,
             "fuse_unk": True,
             "vocab": {piece: id for id, piece in enumerate(pieces)},
             "merges": [[pieces[left], pieces[right]] for left, right in tokenizer.merges],

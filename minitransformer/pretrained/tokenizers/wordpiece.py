@@ -14,10 +14,13 @@ def read_wordpiece(folder):
         vocabulary, settings = wordpiece_lines(path), {}
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
-    if (beside := folder / "tokenizer_config.json").is_file():  # which has the last word
-        config = read_json(beside)
+    for beside in (folder / "config.json", folder / "tokenizer_config.json"):
+        config = read_json(beside) if beside.is_file() else {}
         if not isinstance(config, dict):
             raise ValueError(f"{beside} is damaged: it is no object")
+        if wrong := {name: config[name] for name, known in KNOWN.items() if config.get(name) not in known}:
+            raise ValueError(f"{beside}: its tokenizer is another than BERT's: {shown(wrong)}")
+    if not (settings and config.get("tokenizer_class") in WHOLE):  # or these settings have the last word
         settings |= {ours: config[theirs] for theirs, ours in WORDPIECE_SETTINGS.items() if theirs in config}
         if config.get("tokenize_chinese_chars", True) is not True:
             raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
@@ -33,6 +36,13 @@ WORDPIECE = {  # what its one file must say; in the part of the model, where it 
     "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
     "pre_tokenizer": {"type": "BertPreTokenizer"},
     "model": {"unk_token": "[UNK]", "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD},
+}
+WHOLE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of which tokenizer.json says everything
+BERTS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
+KNOWN = {  # what the settings may say, where they say anything
+    "tokenizer_class": (None, *BERTS, *WHOLE),
+    "word_tokenizer_type": (None, "basic"),
+    "subword_tokenizer_type": (None, "wordpiece"),
 }
 WORDPIECE_SETTINGS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
 
