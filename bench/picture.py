@@ -56,7 +56,7 @@ def draw(result):
 
 def shown(milliseconds):
     """With three digits, in seconds from one on."""
-    return f"{milliseconds / 1e3:.3g} s" if milliseconds >= 1e3 else f"{milliseconds:.3g} ms"
+    return f"{milliseconds / 1e3:.3g} s" if milliseconds >= 999.5 else f"{milliseconds:.3g} ms"
 
 
 def bars(axes, name, size):

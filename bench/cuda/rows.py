@@ -54,7 +54,7 @@ def shown(seconds):
     if seconds is None:
         return "-"
     for unit, size in (("s", 1), ("ms", 1e-3)):
-        if seconds >= size:
+        if seconds >= 0.9995 * size:  # from there on it is rounded to 1
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
 

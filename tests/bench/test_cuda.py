@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import gpu_report
+from bench import gpu_report, picture
 from bench.cuda import attention, bars, clock, correct, rows, run, step
 from bench.cuda.clock import Mismeasured, Peaks, check_possible, measure, measure_on_host, peaks_of
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16
@@ -501,6 +501,8 @@ def test_lengths_become_lines():
     assert rows.growth(kept) == {("g", "c"): [(8, 0.008), (16, 0.016)]}
     assert rows.exponents(kept) == ["g: c grows as T^1.00 from T 8 to 16"]
     assert rows.shown(2.5e-3) == "2.5 ms" and rows.shown(4e-6) == "4 µs" and rows.shown(None) == "-"
+    assert rows.shown(0.9996) == "1 s" and rows.shown(0.9996e-3) == "1 ms" and rows.shown(0.999) == "999 ms"
+    assert picture.shown(999.6) == "1 s" and picture.shown(999.4) == "999 ms"
 
 
 @pytest.mark.parametrize(
