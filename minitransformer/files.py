@@ -94,3 +94,12 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, numbers without end
         raise ValueError(f"{path} is damaged or no JSON: {error}") from None
+
+
+def read_lines(path):
+    """A text file's lines, whichever way they end; ValueError naming the file where it is no UTF-8."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    return lines[:-1] if lines[-1] == "" else lines

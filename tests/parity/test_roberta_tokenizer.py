@@ -13,7 +13,7 @@ from minitransformer.pretrained.tokenizers import read_roberta
 from minitransformer.tokenizers import RobertaTokenizer, batch_of, framed
 from minitransformer.tokenizers.roberta import SPECIAL
 
-from .texts import FUZZ, TEXTS, strings
+from .texts import FUZZ, TEXTS, sprinkled, strings
 
 
 def trained(mask_takes_spaces=True):
@@ -33,13 +33,7 @@ def ours_of(theirs, folder):
     return read_roberta(folder)
 
 
-def sprinkled(text, rng):
-    """The text with special tokens, or pieces of them, and spaces here and there."""
-    more = [*SPECIAL, "<mask>", "  ", "\u3000<mask> ", "\n\t <mask>", "<mas", "k>", "</", "s>", "<<s>", " </s> "]
-    for _ in range(int(rng.integers(0, 5))):
-        place = int(rng.integers(0, len(text) + 1))
-        text = text[:place] + more[rng.integers(0, len(more))] + text[place:]
-    return text
+SPRINKLED = [*SPECIAL, "<mask>", "  ", "\u3000<mask> ", "\n\t <mask>", "<mas", "k>", "</", "s>", "<<s>", " </s> "]
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -48,7 +42,8 @@ def test_the_same_ids_and_places_for_whatever_text(takes, tmp_path, rng):
     ours = ours_of(theirs, tmp_path / "one")
     assert ours.mask_takes_spaces == takes
     fuzz = [
-        sprinkled(text, rng) if i % 2 else text for i, text in enumerate(strings(rng, FUZZ if takes else FUZZ // 10))
+        sprinkled(text, SPRINKLED, rng, 4) if i % 2 else text
+        for i, text in enumerate(strings(rng, FUZZ if takes else FUZZ // 10))
     ]
     for text in [*TEXTS, "<mask>", "a <mask>", "   <mask>  <mask>", "<s> <mask></s>", "", " ", *fuzz]:
         expected = theirs.encode(text, add_special_tokens=False)

@@ -23,3 +23,11 @@ def strings(rng, n):
         else:
             codes = rng.integers(0, 0x110000, length)
             yield "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000)
+
+
+def sprinkled(text, more, rng, most):
+    """The text with at most so many of these, special tokens, pieces of them and spaces, here and there."""
+    for _ in range(int(rng.integers(0, most + 1))):
+        place = int(rng.integers(0, len(text) + 1))
+        text = text[:place] + more[rng.integers(0, len(more))] + text[place:]
+    return text

@@ -7,7 +7,7 @@ the characters from U+0100 on, one after another, for the others. A space is Ġ.
 import functools
 import json
 
-from ...files import read_json, to_json
+from ...files import read_json, read_lines, to_json
 from ...tokenizers import BPETokenizer
 from ...tokenizers.bpe import END_OF_TEXT
 from ..tensors import shown
@@ -95,12 +95,7 @@ def check_words(data):
 
 def merges_in(path):
     """[(text, text)] of merges.txt"""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    lines = [line.removesuffix("\r") for line in lines]
-    return [line.split(" ") for line in lines if line and not line.startswith("#version")]
+    return [line.split(" ") for line in read_lines(path) if line and not line.startswith("#version")]
 
 
 def settings_in(folder):

@@ -1,6 +1,6 @@
 """WordPiece: vocab.txt, a line for each token, with its settings in tokenizer_config.json; or tokenizer.json."""
 
-from ...files import read_json, to_json
+from ...files import read_json, read_lines, to_json
 from ...tokenizers import WordPieceTokenizer
 from ...tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from ..tensors import shown
@@ -11,7 +11,7 @@ def read_wordpiece(folder):
     if (path := folder / "tokenizer.json").is_file():
         vocabulary, settings = wordpiece_in_one(path)
     elif (path := folder / "vocab.txt").is_file():
-        vocabulary, settings = wordpiece_lines(path), {}
+        vocabulary, settings = read_lines(path), {}
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
     for beside in (folder / "config.json", folder / "tokenizer_config.json"):
@@ -45,15 +45,6 @@ KNOWN = {  # what the settings may say, where they say anything
     "subword_tokenizer_type": (None, "wordpiece"),
 }
 WORDPIECE_SETTINGS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
-
-
-def wordpiece_lines(path):
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    lines = [line.removesuffix("\r") for line in lines]
-    return lines[:-1] if lines[-1] == "" else lines
 
 
 def wordpiece_in_one(path):
