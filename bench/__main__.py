@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minitransformer.files import to_json, write_atomically
+from minitransformer.installing import install
 
 from .compare import compare
 from .machine import least_time, machine, measured_floor
@@ -84,7 +85,7 @@ def run(args, benchmark):
     try:
         from .picture import draw
     except ImportError:
-        print("no picture: it takes matplotlib")
+        print(f"no picture: it takes matplotlib, which `{install('plot')}` brings")
         return
     path = Path(args.out) / f"{args.what}.png"
     write_atomically(path, draw(result))

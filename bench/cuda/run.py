@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from minitransformer.files import to_json, write_atomically
+from minitransformer.installing import install
 
 from ..machine import machine
 from . import attention, step
@@ -58,7 +59,7 @@ def run(names, out, *, checks=(), minutes=7.5, gpu=None, say=print):
     try:
         png = picture(rows.rows, f"attention on {gpu.name}, {about['date']}") if "attention" in names else None
     except ImportError:
-        say("no picture: it takes matplotlib")
+        say(f"no picture: it takes matplotlib, which `{install('plot')}` brings")
         png = None
     if png:
         write_atomically(out / f"{name}.png", png)

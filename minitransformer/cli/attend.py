@@ -30,6 +30,7 @@ def run(args):
     from pathlib import Path
 
     from ..files import write_atomically
+    from ..installing import install
     from ..plots.attention import attention_page, draw_attention, select
     from ..pretrained import load_model
 
@@ -50,7 +51,7 @@ def run(args):
             content = draw_attention(attentions, title, path.suffix.lower()[1:])
         except ImportError:
             raise ImportError(
-                "pictures take matplotlib, which `pip install minitransformer[plot]` brings; a page (.html) does not"
+                f"pictures take matplotlib, which `{install('plot')}` brings; a page (.html) does not"
             ) from None
     write_atomically(path, content)
     print(f"{title}\n{path}: {', '.join(attention.title for attention in attentions)}")

@@ -81,12 +81,13 @@ def as_json(found):
 
 def draw(claim, found, path):
     from ..files import write_atomically
+    from ..installing import install
     from ..story.pictures import svg
 
     try:
         write_atomically(path, svg(claim.draw(found)))
     except ImportError:
-        print("no picture: it takes matplotlib, which `pip install minitransformer[plot]` brings")
+        print(f"no picture: it takes matplotlib, which `{install('plot')}` brings")
 
 
 def aligned(rows):

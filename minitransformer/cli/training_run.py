@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import contextmanager
 
+from ..installing import install
 from ..threads import available_cores
 from . import handled_by, printable, program
 
@@ -155,7 +156,7 @@ def draw(run):
 
         draw_loss(records, run.folder / "loss.png", f"{run.folder.name}: {run.training.step:,} steps")
     except ImportError:
-        say("no loss.png: it takes matplotlib, which `pip install minitransformer[plot]` brings")
+        say(f"no loss.png: it takes matplotlib, which `{install('plot')}` brings")
     except (OSError, TypeError, ValueError) as error:  # a picture never fails a run that is done
         say(f"no loss.png: {error}")
 

@@ -12,8 +12,9 @@ import json
 import subprocess
 import sys
 
+from ..installing import install
 from ..kernels.cuda_errors import explain
-from .finding import Finding, install
+from .finding import Finding
 
 LEAST_DRIVER, LEAST_CAPABILITY = (12, 3), (7, 0)
 SECONDS = 120  # until the probe is given up

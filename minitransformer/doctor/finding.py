@@ -1,8 +1,5 @@
 """What an examination found: one line of the report."""
 
-import shlex
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 VERDICTS = ("good", "note", "absent", "wrong")  # wrong: it is there, or has to be, and does not work
@@ -29,11 +26,3 @@ def examined(what, look):
 def one_line(error):
     """What an error says, on one line."""
     return " ".join(str(error).split()) or "it says no more"
-
-
-def install(extra="", also=()):
-    """The command that brings the libraries of an extra of setup.cfg to the Python that is running."""
-    root = Path(__file__).parents[2]
-    here = (root / "setup.cfg").is_file() and (root / "minitransformer").is_dir()
-    name = f"{root if here else 'minitransformer'}{f'[{extra}]' if extra else ''}"
-    return shlex.join([sys.executable, "-m", "pip", "install", *["-e"] * here, name, *also])

@@ -4,8 +4,9 @@ import os
 import platform
 import sys
 
+from ..installing import install
 from ..threads import available_cores
-from .finding import Finding, install
+from .finding import Finding
 
 LEAST_PYTHON = (3, 11)
 VECTORS = (("avx512f", 512), ("avx2", 256), ("avx", 256))  # a feature of a processor, and how many bits it reckons with

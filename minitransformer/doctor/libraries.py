@@ -4,7 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from .finding import Finding, install
+from ..installing import install
+from .finding import Finding
 
 
 class Library(NamedTuple):

@@ -8,6 +8,7 @@ BLEU (Papineni et al. 2002) counts the n-grams of words that a translation share
 from typing import NamedTuple
 
 from ..data.pairs import IGNORED
+from ..installing import install
 
 
 class Score(NamedTuple):
@@ -61,9 +62,7 @@ def score(name, answers, references):
     try:
         from sacrebleu import metrics
     except ImportError:
-        raise ImportError(
-            "BLEU and chrF take sacrebleu, which `pip install minitransformer[translate]` brings"
-        ) from None
+        raise ImportError(f"BLEU and chrF take sacrebleu, which `{install('translate')}` brings") from None
     metric = getattr(metrics, name)()
     result = metric.corpus_score(answers, [references]).score  # one reference for each answer
     return Score(result, str(metric.get_signature()))

@@ -8,6 +8,7 @@ import pytest
 
 from minitransformer.cli import main
 from minitransformer.cli.attend import LONGEST_ANSWER, excerpt
+from minitransformer.installing import install
 from minitransformer.plots.attention import attention_in_text, shown_tokens
 from minitransformer.pretrained import save_pretrained
 from minitransformer.tokenizers import CharTokenizer, framed
@@ -151,7 +152,7 @@ def test_a_tokenizer_without_start_and_end_is_refused(folder, capsys):
 
 def test_without_matplotlib_only_the_page(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "`pip install minitransformer[plot]`" in fails(capsys, "GPT2", "abc", "--out", "a.png")
+    assert install("plot") in fails(capsys, "GPT2", "abc", "--out", "a.png")
     assert main(["attend", "GPT2", "abc"]) == 0
 
 

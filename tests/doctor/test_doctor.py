@@ -14,7 +14,8 @@ import pytest
 from minitransformer import doctor
 from minitransformer.cli import main
 from minitransformer.doctor import cuda, here, libraries
-from minitransformer.doctor.finding import VERDICTS, Finding, install
+from minitransformer.doctor.finding import VERDICTS, Finding
+from minitransformer.installing import install
 from minitransformer.kernels.cuda_errors import MEANINGS, explain, with_versions
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ import pytest
 
 from minitransformer.data import dates
 from minitransformer.data.pairs import END, START
+from minitransformer.installing import install
 from minitransformer.training import metrics
 from minitransformer.training.losses import translation_loss
 from minitransformer.training.run import Run
@@ -250,7 +251,7 @@ def test_signatures_stand_in_the_description_of_the_run(tmp_path, settings, sacr
 def test_without_sacrebleu_a_note_says_so_and_the_rest_is_measured(tmp_path, settings, without_sacrebleu):
     run = Run.start(tmp_path / "run", settings)
     (note,) = run.task.notes
-    assert "`pip install minitransformer[translate]`" in note
+    assert f"`{install('translate')}`" in note
     list(run.train())
     for record in run.records():
         assert list(record.scores) == ["token_accuracy", "exact_match_held_out"]

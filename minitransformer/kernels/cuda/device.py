@@ -108,8 +108,7 @@ def check_device():
     try:
         import cupy
     except ImportError as error:
-        message = f"the backend cuda needs CuPy for its arrays ({error}): pip install -e '.[cuda13]' brings it"
-        raise ImportError(f"{message} ({DOCTOR})") from None
+        raise ImportError(f"the backend cuda needs CuPy for its arrays: {error} ({DOCTOR})") from None
     with in_words():
         found = cupy.zeros(1, cupy.float32)
         launch(say_so, 1, THREADS, found)
