@@ -163,6 +163,7 @@ def test_an_explosion_is_one_line_on_the_command_line(pairs, capsys):
     assert load_model("run")
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_a_model_that_exploded_is_not_asked_to_translate(pairs, capsys):
     """Its parameters are finite after the first step, but what it says no longer is: the loss says so before."""
     assert train(pairs, "rnn", "none", "--learning-rate", "1e38", "--warmup", "0", "--evaluate-every", "1") == 1

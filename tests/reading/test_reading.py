@@ -212,6 +212,7 @@ def test_lowered_texts_and_pairs(rng):
     assert np.allclose(vectors[0], vectors[1]) and not np.allclose(vectors, embed(model, p, cased, ["CAT", "cat"]))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_damaged_parameters_are_said(rng):
     model = TextClassifier(BODY, 2)
     p = model.init(rng)
