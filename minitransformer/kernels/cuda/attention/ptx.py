@@ -69,7 +69,6 @@ load2 = instruction("ld.global.nc.v2.f32 {$0,$1}, [$2];", "ff", "g")
 load_shared4 = instruction("ld.shared.v4.f32 {$0,$1,$2,$3}, [$4];", "ffff", "s")
 load_shared2 = instruction("ld.shared.v2.f32 {$0,$1}, [$2];", "ff", "s")
 store_shared4 = instruction("st.shared.v4.f32 [$0], {$1,$2,$3,$4};", "", "sffff")
-store_shared_words2 = instruction("st.shared.v2.b32 [$0], {$1,$2};", "", "srr")
 
 copy_async16 = instruction("cp.async.cg.shared.global [$0], [$1], 16, $2;", "", "sgr")
 copy_async4 = instruction("cp.async.ca.shared.global [$0], [$1], 4, $2;", "", "sgr")

@@ -60,12 +60,6 @@ def store_shared4(m, at, *numbers):
     m[at : at + words.size] = words
 
 
-def store_shared_words2(m, at, *words):
-    check_aligned(m, at, 8)
-    halves = np.array(words, np.uint32).view(m.dtype)
-    m[at : at + halves.size] = halves
-
-
 def copy_async(size):
     """The copy is remembered, and made when the thread waits for it: whoever reads before that finds nothing."""
 

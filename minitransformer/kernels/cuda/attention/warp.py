@@ -6,7 +6,7 @@ it (twins.py), and checks what the GPU would not forgive: that an address is a m
     load4(x, at)                        four float32 of x, which lies in global memory, from its at-th on: 16 bytes;
                                         load2: two of them
     load_shared4(m, at)                 the same from shared memory; load_shared2: two of them
-    store_shared4(m, at, a, b, c, d)    four float32 to it; store_shared_words2: two words of 32 bits
+    store_shared4(m, at, a, b, c, d)    four float32 to it
     copy_async16(m, at, x, there, n)    begin to copy 16 bytes from global x[there:] to shared m[at:], past the
                                         registers, while the thread goes on; n = 0: zeros, and nothing is read
     copy_async4(m, at, x, there, n)     the same with 4 bytes
@@ -37,7 +37,7 @@ else:
     from . import ptx as made
 
 load4, load2, load_shared4, load_shared2 = made.load4, made.load2, made.load_shared4, made.load_shared2
-store_shared4, store_shared_words2 = made.store_shared4, made.store_shared_words2
+store_shared4 = made.store_shared4
 copy_async16, copy_async4, wait_for_copies = made.copy_async16, made.copy_async4, made.wait_for_copies
 ldmatrix, ldmatrix_transposed, mma = made.ldmatrix, made.ldmatrix_transposed, made.mma
 pack, low, high, exp2 = made.pack, made.low, made.high, made.exp2

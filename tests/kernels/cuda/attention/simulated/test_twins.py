@@ -15,11 +15,11 @@ from minitransformer.kernels.cuda.attention.warp import (
     ldmatrix,
     ldmatrix_transposed,
     load2,
+    load_shared2,
     load_shared4,
     low,
     mma,
     pack,
-    store_shared_words2,
     wait_for_copies,
 )
 
@@ -56,44 +56,41 @@ def test_a_product_of_a_warp():
 
 
 def test_three_parts_are_the_number():
-    """Eight bytes in, taken apart, eight bytes of each part out, and put together again: to the last bit"""
+    """Eight bytes in, taken apart into two words of each part, and put together again: to the last bit"""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal(8) * 2.0 ** rng.integers(-90, 100, 8)).astype(np.float32)
     x[:3] = 1 + 2.0**-23, 2 - 2.0**-23, -1 / 3
 
     @cuda.jit
     def kernel(x, found):
-        m = cuda.shared.array(24, uint16, alignment=16)
         parts = cuda.local.array(6, np.uint32)  # the words of part p: p and p + 3
         for i in range(0, 8, 4):
             one, two = load2(x, i), load2(x, i + 2)
             take_apart(parts, 0, 1, one[0], one[1])
             take_apart(parts, 3, 1, two[0], two[1])
             for p in range(3):
-                store_shared_words2(m, 8 * p + i, parts[p], parts[p + 3])
-        for e in range(24):
-            found[e] = m[e]
+                found[p, i // 2], found[p, i // 2 + 1] = parts[p], parts[p + 3]
 
-    found = np.zeros(24, np.uint16)
+    found = np.zeros((3, 4), np.uint32)
     kernel[1, 1](x, found)
-    parts = from_bfloat16(found.reshape(3, 8))
+    parts = from_bfloat16(found.view(np.uint16))
     assert np.array_equal(parts[0] + (parts[1] + parts[2]), x)
-    assert np.array_equal(found[:8], to_bfloat16(x))
+    assert np.array_equal(found[0].view(np.uint16), to_bfloat16(x))
     assert not np.array_equal(parts[0] + parts[1], x)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_eight_bytes_begin_at_a_multiple_of_eight(at):
     @cuda.jit
-    def load(x, at):
+    def in_global(x, at):
         load2(x, at)
 
     @cuda.jit
-    def store(x, at):
-        m = cuda.shared.array(16, uint16, alignment=16)
-        store_shared_words2(m, 2 * at, np.uint32(0), np.uint32(0))
+    def in_shared(x, at):
+        m = cuda.shared.array(8, float32, alignment=16)
+        load_shared2(m, at)
 
-    for kernel in (load, store):
+    for kernel in (in_global, in_shared):
         if at % 2:
             with pytest.raises(ValueError, match="not at a multiple of 8 bytes"):
                 kernel[1, 1](np.zeros(8, np.float32), at)
