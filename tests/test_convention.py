@@ -293,7 +293,7 @@ def test_a_door_remembers_so_much_and_no_more(monkeypatch):
 
 PACKAGE = Path(minitransformer.__file__).parent
 FLOORS = (  # from the ground up; nothing knows what stands above it
-    {"convention", "philox", "door", "trees", "files", "threads", "memory"},
+    {"convention", "philox", "door", "trees", "files", "threads", "memory", "installing"},
     {"ops"},
     {"kernels", "placing"},
     {"blocks"},
@@ -342,6 +342,14 @@ def upward(code, source):
 def test_imports_go_down_only(source):
     assert stands_in(source) in FLOOR, "on which floor?"
     assert upward((PACKAGE / source).read_text(encoding="utf-8"), source) == []
+
+
+def test_the_page_has_every_floor_from_the_ground_up():
+    page = (PACKAGE.parent / "docs" / "convention.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page.split("## The floors")[1], re.MULTILINE)
+    shown = [re.sub(r"\.py$|/$", "", name) for row in rows for name in re.findall(r"`(.*?)`", row)]
+    assert set(shown) == FLOOR.keys() - {"__init__", "__main__"} and len(shown) == len(set(shown))
+    assert [FLOOR[name] for name in shown] == sorted(FLOOR[name] for name in shown)
 
 
 @pytest.mark.parametrize(

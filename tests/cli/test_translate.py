@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from minitransformer import decoding
 from minitransformer.cli import main, translate
 from minitransformer.data.pairs import END, START
+from minitransformer.installing import install
 from minitransformer.models import Transformer
 from minitransformer.training import metrics
 from minitransformer.training.checkpoint import load_model
@@ -71,7 +72,7 @@ def test_a_run_on_pairs(pairs, tmp_path, capsys, tokenizer):
     assert main(["translate", "train", "--pairs", pairs, "--out", "run", *TINY, *words]) == 0
     out = capsys.readouterr().out
     assert "your pairs: 36 to learn from, 4 held out" in out and "  →  " in out
-    assert out.count("note: BLEU and chrF take sacrebleu, which `pip install minitransformer[translate]` brings") == 1
+    assert out.count(f"note: BLEU and chrF take sacrebleu, which `{install('translate')}` brings") == 1
     records = [
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     ]
