@@ -11,6 +11,7 @@ from timings import line, time
 from bench.cuda.bars import FLASH, OF_FLOAT32, bars
 from bench.cuda.bars import FLOAT32 as KERNEL
 from bench.cuda.rows import picture
+from minitransformer.kernels.cuda.attention.rungs import RUNGS
 
 RESULT = Path(__file__).parent.parent / "bench" / "results" / "gpu_report.json"
 NOBODY = "No GPU has run and timed these kernels yet.\n"
@@ -63,7 +64,7 @@ def correct(result):
     for row in rows_of(result, "correct"):
         found.setdefault(row.get("rung", row["what"]), []).append(row)
     rows = []
-    for name, its in found.items():
+    for name, its in sorted(found.items(), key=step_of):
         cases, worst = sum(row.get("cases", 0) for row in its), max(row.get("worst") or 0 for row in its)
         wrong = [problem for row in its for problem in row.get("wrong", [f"not checked: {row.get('refused')}"])]
         share = f"{worst:.0%}" if worst < float("inf") else "inf"
@@ -91,9 +92,15 @@ def rungs(result):
     T = length(result)
     at = [(64, False, T), (128, False, T)]
     found = {(where, way): timed(result, way).get(where, {}) for where in at for way in ("forward", "backward")}
-    names = list(dict.fromkeys(name for rows in found.values() for name in rows if "PyTorch" not in name))
-    rows = [[f"`{name.split(',')[0]}`", *(cell(found[key].get(name)) for key in found)] for name in names]
+    names = sorted({(name,) for rows in found.values() for name in rows if "PyTorch" not in name}, key=step_of)
+    rows = [[f"`{name.split(',')[0]}`", *(cell(found[key].get(name)) for key in found)] for (name,) in names]
     return table([f"T {T:,}", *(f"K {K}, {way}" for (K, _, _), way in found)], rows)
+
+
+def step_of(named):
+    """Where the rung of (name, ...) stands on the ladder; above it, by their names, who is none: the processor"""
+    name, steps = named[0].split(",")[0], list(RUNGS)
+    return steps.index(name) if name in steps else len(steps), name
 
 
 def length(result, most=4096):

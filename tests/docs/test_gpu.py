@@ -91,6 +91,15 @@ def test_the_best_rung_stands_beside_pytorchs_kernels(shown):
     assert "| gpt2 | backend cuda | 40 ms | 10.0 | 2.00 × | 60 s |" in shown["gpu_steps.md"]
 
 
+def test_rungs_stand_as_on_the_ladder():
+    names = "tensor_cores", "NumPy", "flash", "naive", "CPU kernels", "flash_registers"
+    rows = [{"kind": "correct", "what": name, "rung": name, "cases": 1, "worst": 0.5, "wrong": []} for name in names]
+    rows += [row(f"{name}, float32", "forward", 512, 1e-3) | {"causal": False} for name in names]
+    for table in gpu.correct({"rows": rows}), gpu.rungs({"rows": rows}):
+        shown = [line.split("`")[1] for line in table.splitlines() if "`" in line]
+        assert shown == ["naive", "flash", "flash_registers", "tensor_cores", "CPU kernels", "NumPy"]
+
+
 def test_the_bars_are_told_as_they_are(shown):
     lines = shown["gpu_bars.md"].splitlines()[2:]
     assert [line.split("**")[1] for line in lines] == [
