@@ -20,5 +20,6 @@ from .folder import (
     lowers,
     pooling_of,
     save_pretrained,
+    spare_rows,
 )
 from .tokenizers import read_tokenizer

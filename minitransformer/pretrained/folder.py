@@ -19,6 +19,7 @@ from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
 from . import bert, distilbert, gpt2, llama, roberta
 from .names import parameters_of, tensors_of
+from .spare import VOCABULARIES, check_tokenizer, with_spare, without_spare
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
@@ -57,6 +58,7 @@ def load_model(folder):
 def load_pretrained(folder, dtype=np.float32, head=None):
     """The model, its parameters in this dtype, its tokenizer and its configuration.
 
+    The model has an id for each token of the tokenizer; rows of the vocabulary beyond them are left out (`spare_rows`).
     head: a class of `models.heads`, to be sure that it is the one; SentenceEncoder takes the body of any
     ValueError, naming the file, for an architecture that is unknown here, and for what is missing, damaged or does not
     fit together.
@@ -79,12 +81,8 @@ def load_pretrained(folder, dtype=np.float32, head=None):
     if isinstance(model, SentenceEncoder):
         model = replace(model, pooling=pooling_of(folder))
     tokenizer = read_tokenizer(folder, kind)
-    vocab_size = vocab_size_of(model)
-    if tokenizer.vocab_size != vocab_size:
-        raise ValueError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {vocab_size}"
-        )
     try:
+        check_tokenizer(tokenizer, model)
         check_padding(model, tokenizer)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
@@ -95,7 +93,15 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
-    return Pretrained(model, p, tokenizer, config)
+    return Pretrained(*without_spare(model, p, tokenizer.vocab_size), tokenizer, config)
+
+
+def spare_rows(folder, model):
+    """{path: rows} of the vocabularies that are no token's, of the folder that a model came from; mostly of no rows"""
+    architecture = next(each for each in ARCHITECTURES.values() if each.takes(model))
+    stored, n = architecture.our_view(stored_tensors(folder), model), vocab_size_of(model)
+    rows = [row for row in architecture.table(model) if row.ours[0] in VOCABULARIES and row.theirs in stored]
+    return {row.ours[0]: stored[row.theirs].beyond(n).parts(1, np.float64)[0] for row in rows}
 
 
 def ends_of(folder, tokenizer):
@@ -225,11 +231,12 @@ def end_of(tokenizer):
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
 
-def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
+def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=None):
     """Write a folder that `load_pretrained` and transformers read.
 
     labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
     ends: the ids with which a text ends (`ends_of` a folder); by default the tokenizer's
+    spare: rows behind those of the tokens (`spare_rows` of a folder); by default none
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -257,6 +264,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")
     p = fill(shapes_of(model, dtype), dict(leaves(p)))  # or it says what does not fit
+    model, p = with_spare(model, p, spare or {})
     config = architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
