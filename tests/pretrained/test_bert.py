@@ -245,6 +245,8 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer_config.json", b'{"do_lower_case": "no"}', "neither true nor false"),
         ("tokenizer_config.json", b'{"tokenize_chinese_chars": false}', "tokenize_chinese_chars is false"),
         ("tokenizer_config.json", b'{"tokenizer_class": "BertJapaneseTokenizer"}', "another than BERT's: .*Japanese"),
+        ("tokenizer_config.json", b'{"tokenizer_class": "MPNetTokenizer"}', "another than BERT's: .*MPNet"),
+        ("tokenizer_config.json", b'{"tokenizer_class": "FunnelTokenizer"}', "another than BERT's: .*Funnel"),
         ("tokenizer_config.json", b'{"tokenizer_class": ["BertTokenizer"]}', "another than BERT's"),
         ("tokenizer_config.json", b'{"word_tokenizer_type": "mecab"}', "another than BERT's: .*'mecab'"),
         ("tokenizer_config.json", b'{"subword_tokenizer_type": "character"}', "another than BERT's: .*'character'"),
@@ -293,6 +295,9 @@ def test_a_class_without_its_one_file(rng, tmp_path):
     plain = {"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "tokenizer_class": None}
     change(tmp_path / "bert" / "tokenizer_config.json", **plain)
     assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    for name in ("ElectraTokenizer", "ElectraTokenizerFast", "MobileBertTokenizer", "LayoutLMTokenizerFast"):
+        change(tmp_path / "bert" / "tokenizer_config.json", tokenizer_class=name)
+        assert load_pretrained(tmp_path / "bert").tokenizer.to_json() == TOKENIZER.to_json() | {"lowercase": False}
     change(tmp_path / "bert" / "config.json", tokenizer_class="BertJapaneseTokenizer")
     with pytest.raises(ValueError, match=r"config\.json: its tokenizer is another than BERT's: .*Japanese"):
         load_pretrained(tmp_path / "bert")

@@ -38,9 +38,10 @@ WORDPIECE = {  # what its one file must say; in the part of the model, where it 
     "model": {"unk_token": "[UNK]", "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD},
 }
 WHOLE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of which tokenizer.json says everything
-BERTS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
+BERTS = ("Bert", "DistilBert", "Electra", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert")  # all the same
+CLASSES = [f"{name}Tokenizer{kind}" for name in BERTS for kind in ("", "Fast")]
 KNOWN = {  # what the settings may say, where they say anything
-    "tokenizer_class": (None, *BERTS, *WHOLE),
+    "tokenizer_class": (None, *CLASSES, *WHOLE),
     "word_tokenizer_type": (None, "basic"),
     "subword_tokenizer_type": (None, "wordpiece"),
 }
