@@ -250,6 +250,12 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer_config.json", b'{"tokenizer_class": ["BertTokenizer"]}', "another than BERT's"),
         ("tokenizer_config.json", b'{"word_tokenizer_type": "mecab"}', "another than BERT's: .*'mecab'"),
         ("tokenizer_config.json", b'{"subword_tokenizer_type": "character"}', "another than BERT's: .*'character'"),
+        ("added_tokens.json", b'{"<e1>": 5}', r"vocab\.txt is damaged or .*special tokens of its own.*<e1>"),
+        (
+            "tokenizer_config.json",
+            b'{"added_tokens_decoder": {"5": {"content": "<e1>"}}}',
+            r"vocab\.txt is damaged or .*special tokens of its own.*<e1>",
+        ),
         ("tokenizer.json", b"{}", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b"[]", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}', "of the kind BPE, and WordPiece is needed"),
