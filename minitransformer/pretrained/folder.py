@@ -23,7 +23,10 @@ from .spare import VOCABULARIES, check_tokenizer, with_spare, without_spare
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
-POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
+POOLINGS = {  # how sentence-transformers says so, and how since version 6
+    "mean": ("pooling_mode_mean_tokens", "mean"),
+    "first": ("pooling_mode_cls_token", "cls"),
+}
 ARCHITECTURES = {  # by config.json's model_type
     "bert": bert.PUBLISHED,
     "distilbert": distilbert.PUBLISHED,
@@ -79,7 +82,7 @@ def load_pretrained(folder, dtype=np.float32, head=None):
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     if isinstance(model, SentenceEncoder):
-        model = replace(model, pooling=pooling_of(folder))
+        model = made_for(model, folder)
     tokenizer = read_tokenizer(folder, kind)
     try:
         check_tokenizer(tokenizer, model)
@@ -142,15 +145,16 @@ def check_labels(model, labels):
         raise ValueError(f"{n} classes have {n} names, each another, and not {labels!r}")
 
 
-def pooling_files(model):
-    """{file name: bytes}: how tokens become one vector of length 1, as sentence-transformers has it; of others, none"""
+def sentence_files(model):
+    """{file name: bytes}: what becomes a vector of length 1, as sentence-transformers has it; of other models, none"""
     if not isinstance(model, SentenceEncoder):
         return {}
     modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
     ways = {"word_embedding_dimension": model.body.d_model}
-    ways |= {name: way == model.pooling for way, name in POOLINGS.items()}
+    ways |= {name: way == model.pooling for way, (name, _) in POOLINGS.items()}
     return {
         "1_Pooling/config.json": to_json(ways),
+        "sentence_bert_config.json": to_json({"max_seq_length": length_read(model), "do_lower_case": model.lowers}),
         "modules.json": to_json(
             [
                 {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -158,6 +162,19 @@ def pooling_files(model):
             ]
         ),
     }
+
+
+def length_read(model):
+    """The most tokens that a text may have, special ones too."""
+    return getattr(model, "max_length", None) or getattr(model, "body", model).context_length
+
+
+def made_for(model, folder):
+    """The encoder with what its folder says: how tokens become one, how many it reads, whether texts are lowered."""
+    length = length_of(folder)
+    if length is not None and length >= model.body.context_length:
+        length = None
+    return replace(model, pooling=pooling_of(folder), max_length=length, lowers=lowers(folder))
 
 
 def pooling_of(folder):
@@ -169,11 +186,12 @@ def pooling_of(folder):
     if not path.is_file():
         return "mean"
     config = object_in(path)
-    asked = [name for name, value in config.items() if name.startswith("pooling_mode") and value is not False]
-    ways = [way for way, name in POOLINGS.items() if [name] == asked and config[name] is True]
-    if not ways:
-        raise ValueError(f"{path} asks for {asked}; there is one of {', '.join(POOLINGS.values())}")
-    return ways[0]
+    asked = {name: value for name, value in config.items() if name.startswith("pooling_mode") and value is not False}
+    for way, (old, new) in POOLINGS.items():
+        if asked in ({old: True}, {"pooling_mode": new}):
+            return way
+    known = ", ".join(old for old, _ in POOLINGS.values())
+    raise ValueError(f"{path} asks for {shown(str(asked))}; there is one of {known}")
 
 
 def modules_of(folder):
@@ -194,12 +212,18 @@ def modules_of(folder):
 
 
 def length_of(folder):
-    """The most tokens that a folder of sentence vectors is made for, special ones too; None where it does not say"""
-    path = Path(folder) / "sentence_bert_config.json"
-    length = object_in(path).get("max_seq_length") if path.is_file() else None
-    if length is not None and (type(length) is not int or length < 3):
-        raise ValueError(f"{path} has the max_seq_length {length!r}")
-    return length
+    """The most tokens that a folder of sentence vectors is made for, special ones too; None where it does not say
+
+    Where sentence_bert_config.json does not, tokenizer_config.json may.
+    """
+    for file, name in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        path = Path(folder) / file
+        length = object_in(path).get(name) if path.is_file() else None
+        if length is not None:
+            if type(length) is not int or length < 3:
+                raise ValueError(f"{path} has the {name} {shown(repr(length))}")
+            return length
+    return None
 
 
 def lowers(folder):
@@ -270,13 +294,13 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
     about = json.loads(tokens.get("tokenizer_config.json", "{}"))
-    about["model_max_length"] = getattr(model, "body", model).context_length  # where transformers cuts, if it is to
+    about["model_max_length"] = length_read(model)  # where transformers cuts, if it is to
     files = {
         "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
         "tokenizer_config.json": to_json(about),
-        **pooling_files(model),
+        **sentence_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
