@@ -14,12 +14,10 @@ from .folder import (
     ends_of,
     is_published,
     labels_of,
-    length_of,
     load_model,
     load_pretrained,
-    lowers,
-    pooling_of,
     save_pretrained,
     spare_rows,
 )
+from .sentences import length_of, lowers, pooling_of
 from .tokenizers import read_tokenizer
