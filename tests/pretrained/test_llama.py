@@ -67,6 +67,21 @@ def test_older_files_say_how_positions_are_scaled_elsewhere(kind, scaling, folde
     assert load_pretrained(folder).model.rotary_scaling is None
 
 
+def test_a_body_alone_is_a_model_where_its_head_is_tied(folder, p):
+    """Its names have no prefix."""
+    path = folder / "model.safetensors"
+    bare = {name.removeprefix("model."): array for name, array in load_file(path).items() if name != "lm_head.weight"}
+    save_file(bare, path)
+    with pytest.raises(ValueError, match=r"config\.json: missing: lm_head\.weight$"):
+        load_pretrained(folder)
+    change(folder / "config.json", architectures=["LlamaModel"], tie_word_embeddings=True)
+    del p["head"]
+    assert same_bits(load_pretrained(folder).p, p)
+    save_file(bare | {"model.norm.weight": bare["norm.weight"]}, path)
+    with pytest.raises(ValueError, match=r"a tensor is there twice, with model\. before its name and without"):
+        load_pretrained(folder)
+
+
 def test_frequencies_and_a_tied_head_are_no_parameters(folder, p):
     path = folder / "model.safetensors"
     arrays = load_file(path)
