@@ -97,11 +97,30 @@ def load_pretrained(folder, dtype=np.float32, head=None):
 
 
 def spare_rows(folder, model):
-    """{path: rows} of the vocabularies that are no token's, of the folder that a model came from; mostly of no rows"""
-    architecture = next(each for each in ARCHITECTURES.values() if each.takes(model))
-    stored, n = architecture.our_view(stored_tensors(folder), model), vocab_size_of(model)
-    rows = [row for row in architecture.table(model) if row.ours[0] in VOCABULARIES and row.theirs in stored]
-    return {row.ours[0]: stored[row.theirs].beyond(n).parts(1, np.float64)[0] for row in rows}
+    """{path: rows} of the vocabularies that are no token's, of the folder that a model came from; mostly of no rows
+
+    ValueError for a folder of fewer rows, and for a model that has no published form.
+    """
+    architecture, n, found = ARCHITECTURES[kind_of(model)], vocab_size_of(model), {}
+    stored = architecture.our_view(stored_tensors(folder), model)
+    for row in architecture.table(model):
+        if row.ours[0] in VOCABULARIES and row.theirs in stored:
+            if not (shape := stored[row.theirs].shape) or shape[0] < n:
+                raise ValueError(f"{row.theirs} in {folder} has shape {shape}, and the model {n} ids")
+            found[row.ours[0]] = stored[row.theirs].beyond(n).parts(1, np.float64)[0]
+    return found
+
+
+def kind_of(model):
+    """The model_type of its published form. ValueError where it has none."""
+    for kind, each in ARCHITECTURES.items():
+        if each.takes(model):
+            return kind
+    known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
+    what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
+    bodies = [each.body for each in ARCHITECTURES.values() if hasattr(each, "body")]
+    more = "; put it under a head, such as MaskedLanguageModel(body)" if type(model) in bodies else ""
+    raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}{more}")
 
 
 def ends_of(folder, tokenizer):
@@ -169,13 +188,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    kind = next((kind for kind, each in ARCHITECTURES.items() if each.takes(model)), None)
-    if kind is None:
-        known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
-        what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
-        bodies = [each.body for each in ARCHITECTURES.values() if hasattr(each, "body")]
-        more = "; put it under a head, such as MaskedLanguageModel(body)" if type(model) in bodies else ""
-        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}{more}")
+    kind = kind_of(model)
     architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
     tokens = tokenizer_files(tokenizer, kind)

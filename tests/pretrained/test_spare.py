@@ -1,6 +1,7 @@
 """Vocabularies that are padded: spare rows are never said, never learnt, and written again as they were."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,15 @@ def test_as_many_in_each_vocabulary(rows, shape, tmp_path, rng):
         save_pretrained(tmp_path / "llama", model, model.init(rng), tokenizer, spare=spare)
     assert str(caught.value) == f"the spare rows of head.weight have shape {shape}, expected (3, 4)"
     assert not (tmp_path / "llama").exists()
+
+
+def test_rows_of_another_folder(tmp_path, rng):
+    model, tokenizer = MODELS["gpt2"]
+    save_pretrained(tmp_path / "gpt2", model, model.init(rng), tokenizer)
+    with pytest.raises(ValueError, match=r"wte\.weight in .*gpt2 has shape \(269, 6\), and the model 270 ids"):
+        spare_rows(tmp_path / "gpt2", replace(model, vocab_size=270))
+    with pytest.raises(ValueError, match="a BERT has no published form here"):
+        spare_rows(tmp_path / "gpt2", made.BODY)
 
 
 def test_another_head_has_those_of_its_body(tmp_path, rng):
