@@ -25,6 +25,8 @@ class stack:
     def __call__(self, p, x, *shared, key=None, **static):
         if self.frozen and shared:
             raise ValueError("what is shared by all layers feels the frozen ones too: with it, none can be frozen")
+        if shared and not p:
+            raise ValueError("what is shared by all layers is felt by none: with it, there must be a layer")
         saved = []
         for i, p_layer in enumerate(p):
             x, saved_layer = self.layer(p_layer, x, *shared, key=fold(key, i), **static)

@@ -32,7 +32,6 @@ def run(args):
 
     from ..files import write_atomically
     from ..models import SentenceEncoder
-    from ..pretrained import length_of, lowers
     from ..reading import clusters, embed, similarity
 
     texts = texts_of(args)
@@ -52,8 +51,7 @@ def run(args):
         )
     model, p, tokenizer, _ = load(args.folder, SentenceEncoder)
     model = replace(model, pooling=args.pooling or model.pooling)
-    length, lower = length_of(args.folder), lowers(args.folder)
-    vectors = embed(model, p, tokenizer, texts, length=length, lower=lower, truncate=args.truncate)
+    vectors = embed(model, p, tokenizer, texts, truncate=args.truncate)
     if path is not None:
         data = io.BytesIO()
         np.save(data, vectors)

@@ -7,7 +7,7 @@ pooler, which is published with the body.
 from typing import Any, NamedTuple
 
 from ..models import SentenceEncoder
-from ..pretrained import ARCHITECTURES, ends_of, labels_of, load_pretrained
+from ..pretrained import ARCHITECTURES, ends_of, labels_of, load_pretrained, spare_rows
 from ..pretrained.tensors import stored_tensors
 from ..trees import fill
 
@@ -18,6 +18,7 @@ class Start(NamedTuple):
     labels: list  # by class; empty where there are no classes
     drawn: bool  # whether the head is a new one
     ends: Any = ()  # the ids with which a text ends, where the model writes
+    spare: Any = None  # rows of the vocabulary that are no token's
 
 
 def load_body(folder, head):
@@ -31,19 +32,20 @@ def load_body(folder, head):
 
 def starting_point(folder, found, head, labels, rng):
     """found: what `load_body` gave   labels: those of the data   rng: what a new head is drawn from   ->   Start"""
+    spare = spare_rows(folder, found.model)
     if head is None:
-        return Start(found.model, found.p, [], False, ends_of(folder, found.tokenizer))
+        return Start(found.model, found.p, [], False, ends_of(folder, found.tokenizer), spare)
     architecture = ARCHITECTURES[found.config["model_type"]]
     if architecture.published_head(found.config) is head and set(labels) <= set(labels_of(found)):
         whole = load_pretrained(folder, head=head)
-        return Start(whole.model, whole.p, labels_of(whole) if labels else [], False)
+        return Start(whole.model, whole.p, labels_of(whole) if labels else [], False, spare=spare)
     if len(labels) == 1:
         raise ValueError(f"all labels are {labels[0]!r}: there is nothing to tell apart")
     model = architecture.under(found.model.body, head, found.config, *([len(labels)] if labels else []))
     p = model.init(rng) | {"body": found.p["body"]}
     if "pooler" in p:
         p["pooler"] = published(folder, architecture, model, "pooler", p["pooler"])
-    return Start(model, p, labels, True)
+    return Start(model, p, labels, True, spare=spare)
 
 
 def published(folder, architecture, model, part, drawn):

@@ -5,7 +5,7 @@ FOLDER/config.json                      the architecture (`model_type`) and its 
        tokenizer.json                   the tokenizer, and what tokenizer_config.json says of it; or in its stead
        vocab.json, merges.txt           that of a GPT-2, or a RoBERTa; perhaps with added_tokens.json
        vocab.txt                        that of a BERT
-       tokenizer.model                  that of a LLaMA, but not of a Llama 3
+       tokenizer.model                  that of a LLaMA, but not of a Llama 3; perhaps with added_tokens.json
 """
 
 from .folder import (
@@ -14,11 +14,10 @@ from .folder import (
     ends_of,
     is_published,
     labels_of,
-    length_of,
     load_model,
     load_pretrained,
-    lowers,
-    pooling_of,
     save_pretrained,
+    spare_rows,
 )
+from .sentences import length_of, lowers, pooling_of
 from .tokenizers import read_tokenizer

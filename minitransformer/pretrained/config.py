@@ -1,5 +1,15 @@
 """What config.json says, held to what there is here."""
 
+from ..files import read_json
+
+
+def object_in(path):
+    """A JSON file's object. ValueError naming the file where it has none."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it is no object")
+    return found
+
 
 def check_config(config, sizes, fixed):
     """ValueError where a size is missing (ours -> theirs), or a setting is not as it is here (theirs -> its values)."""

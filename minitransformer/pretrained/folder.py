@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +17,13 @@ from ..training import checkpoint
 from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
 from . import bert, distilbert, gpt2, llama, roberta
+from .config import object_in
 from .names import parameters_of, tensors_of
+from .sentences import length_read, made_for, sentence_files
+from .spare import VOCABULARIES, check_tokenizer, with_spare, without_spare
 from .tensors import ONE, shown, stored_tensors
 from .tokenizers import read_tokenizer, tokenizer_files
 
-POOLINGS = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
 ARCHITECTURES = {  # by config.json's model_type
     "bert": bert.PUBLISHED,
     "distilbert": distilbert.PUBLISHED,
@@ -57,6 +58,7 @@ def load_model(folder):
 def load_pretrained(folder, dtype=np.float32, head=None):
     """The model, its parameters in this dtype, its tokenizer and its configuration.
 
+    The model has an id for each token of the tokenizer; rows of the vocabulary beyond them are left out (`spare_rows`).
     head: a class of `models.heads`, to be sure that it is the one; SentenceEncoder takes the body of any
     ValueError, naming the file, for an architecture that is unknown here, and for what is missing, damaged or does not
     fit together.
@@ -77,14 +79,10 @@ def load_pretrained(folder, dtype=np.float32, head=None):
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     if isinstance(model, SentenceEncoder):
-        model = replace(model, pooling=pooling_of(folder))
+        model = made_for(model, folder)
     tokenizer = read_tokenizer(folder, kind)
-    vocab_size = vocab_size_of(model)
-    if tokenizer.vocab_size != vocab_size:
-        raise ValueError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding {vocab_size}"
-        )
     try:
+        check_tokenizer(tokenizer, model)
         check_padding(model, tokenizer)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
@@ -95,7 +93,34 @@ def load_pretrained(folder, dtype=np.float32, head=None):
         p = parameters_of(stored, architecture.table(model), shapes_of(model, dtype), dtype)
     except ValueError as error:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from None
-    return Pretrained(model, p, tokenizer, config)
+    return Pretrained(*without_spare(model, p, tokenizer.vocab_size), tokenizer, config)
+
+
+def spare_rows(folder, model):
+    """{path: rows} of the vocabularies that are no token's, of the folder that a model came from; mostly of no rows
+
+    ValueError for a folder of fewer rows, and for a model that has no published form.
+    """
+    architecture, n, found = ARCHITECTURES[kind_of(model)], vocab_size_of(model), {}
+    stored = architecture.our_view(stored_tensors(folder), model)
+    for row in architecture.table(model):
+        if row.ours[0] in VOCABULARIES and row.theirs in stored:
+            if not (shape := stored[row.theirs].shape) or shape[0] < n:
+                raise ValueError(f"{row.theirs} in {folder} has shape {shape}, and the model {n} ids")
+            found[row.ours[0]] = stored[row.theirs].beyond(n).parts(1, np.float64)[0]
+    return found
+
+
+def kind_of(model):
+    """The model_type of its published form. ValueError where it has none."""
+    for kind, each in ARCHITECTURES.items():
+        if each.takes(model):
+            return kind
+    known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
+    what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
+    bodies = [each.body for each in ARCHITECTURES.values() if hasattr(each, "body")]
+    more = "; put it under a head, such as MaskedLanguageModel(body)" if type(model) in bodies else ""
+    raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}{more}")
 
 
 def ends_of(folder, tokenizer):
@@ -136,82 +161,6 @@ def check_labels(model, labels):
         raise ValueError(f"{n} classes have {n} names, each another, and not {labels!r}")
 
 
-def pooling_files(model):
-    """{file name: bytes}: how tokens become one vector of length 1, as sentence-transformers has it; of others, none"""
-    if not isinstance(model, SentenceEncoder):
-        return {}
-    modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
-    ways = {"word_embedding_dimension": model.body.d_model}
-    ways |= {name: way == model.pooling for way, name in POOLINGS.items()}
-    return {
-        "1_Pooling/config.json": to_json(ways),
-        "modules.json": to_json(
-            [
-                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-                for i, (kind, path) in enumerate(modules)
-            ]
-        ),
-    }
-
-
-def pooling_of(folder):
-    """How a folder of sentence vectors says that tokens become one: "first", or "mean", which is the default.
-
-    ValueError for other ways, and for more that is done to a vector than bringing it to length 1.
-    """
-    path = modules_of(folder).get("Pooling", Path(folder) / "1_Pooling") / "config.json"
-    if not path.is_file():
-        return "mean"
-    config = object_in(path)
-    asked = [name for name, value in config.items() if name.startswith("pooling_mode") and value is not False]
-    ways = [way for way, name in POOLINGS.items() if [name] == asked and config[name] is True]
-    if not ways:
-        raise ValueError(f"{path} asks for {asked}; there is one of {', '.join(POOLINGS.values())}")
-    return ways[0]
-
-
-def modules_of(folder):
-    """{kind: its folder} of what a folder of sentence vectors consists of, where it says so"""
-    path = Path(folder) / "modules.json"
-    if not path.is_file():
-        return {}
-    try:
-        modules = read_json(path)
-        found = {module["type"].rpartition(".")[2]: Path(folder) / module["path"] for module in modules}
-        if not isinstance(modules, list):
-            raise TypeError
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError(f"{path} is damaged: it is no list of modules") from None
-    if more := found.keys() - {"Transformer", "Pooling", "Normalize"}:
-        raise ValueError(f"{path}: its vectors go through {', '.join(sorted(more))}, which is not here")
-    return found
-
-
-def length_of(folder):
-    """The most tokens that a folder of sentence vectors is made for, special ones too; None where it does not say"""
-    path = Path(folder) / "sentence_bert_config.json"
-    length = object_in(path).get("max_seq_length") if path.is_file() else None
-    if length is not None and (type(length) is not int or length < 3):
-        raise ValueError(f"{path} has the max_seq_length {length!r}")
-    return length
-
-
-def lowers(folder):
-    """Whether a folder of sentence vectors says that a text is lowered first, whatever its tokenizer does then"""
-    path = Path(folder) / "sentence_bert_config.json"
-    said = object_in(path).get("do_lower_case") if path.is_file() else None
-    if said not in (None, False, True):
-        raise ValueError(f"{path} has the do_lower_case {shown(repr(said))}, which is neither true nor false")
-    return bool(said)
-
-
-def object_in(path):
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it is no object")
-    return found
-
-
 def end_of(tokenizer):
     """What config.json says of special tokens: which ends a text, and with which one may begin; or which is padding."""
     if isinstance(tokenizer, WordPieceTokenizer):
@@ -225,11 +174,12 @@ def end_of(tokenizer):
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
 
-def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
+def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=None):
     """Write a folder that `load_pretrained` and transformers read.
 
     labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
     ends: the ids with which a text ends (`ends_of` a folder); by default the tokenizer's
+    spare: rows behind those of the tokens (`spare_rows` of a folder); by default none
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -238,13 +188,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    kind = next((kind for kind, each in ARCHITECTURES.items() if each.takes(model)), None)
-    if kind is None:
-        known = dict.fromkeys(known.__name__ for each in ARCHITECTURES.values() for known in each.models)
-        what = f"{type(model).__name__}{f' over a {type(model.body).__name__}' if hasattr(model, 'body') else ''}"
-        bodies = [each.body for each in ARCHITECTURES.values() if hasattr(each, "body")]
-        more = "; put it under a head, such as MaskedLanguageModel(body)" if type(model) in bodies else ""
-        raise ValueError(f"a {what} has no published form here; there are: {', '.join(known)}{more}")
+    kind = kind_of(model)
     architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
     tokens = tokenizer_files(tokenizer, kind)
@@ -257,18 +201,19 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=()):
     if dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"parameters of {dtype} have no published form; float16, float32 and float64 have")
     p = fill(shapes_of(model, dtype), dict(leaves(p)))  # or it says what does not fit
+    model, p = with_spare(model, p, spare or {})
     config = architecture.config_of(model, labels) | end_of(tokenizer) | {"dtype": str(dtype)}
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
     about = json.loads(tokens.get("tokenizer_config.json", "{}"))
-    about["model_max_length"] = getattr(model, "body", model).context_length  # where transformers cuts, if it is to
+    about["model_max_length"] = length_read(model)  # where transformers cuts, if it is to
     files = {
         "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
         "tokenizer_config.json": to_json(about),
-        **pooling_files(model),
+        **sentence_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")

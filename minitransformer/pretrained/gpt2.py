@@ -5,7 +5,7 @@ Its linear maps are stored (in, out), the other way round than everybody else's,
 
 from ..models import GPT2
 from .config import check_config
-from .names import Row
+from .names import Row, prefixed
 
 models = (GPT2,)
 SIZES = {  # ours -> theirs
@@ -82,8 +82,6 @@ def check_sizes(model, stored):
 
 def our_view(stored, model):
     """The tensors with the prefix before each name, and without what is no parameter: the masks, and the tied head."""
-    found = {name if name.startswith((PREFIX, "lm_head.")) else PREFIX + name: each for name, each in stored.items()}
-    if len(found) < len(stored):
-        raise ValueError(f"a tensor is there twice, with {PREFIX} before its name and without")
+    found = prefixed(stored, PREFIX)
     masks = (".attn.bias", ".attn.masked_bias")
     return {name: each for name, each in found.items() if not name.endswith(masks) and name != "lm_head.weight"}

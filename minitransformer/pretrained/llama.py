@@ -6,7 +6,7 @@ Positions are described in two ways: `rope_parameters`, or, in older files, `rop
 
 from ..models import LLaMA
 from .config import check_config
-from .names import Row
+from .names import Row, prefixed
 from .tensors import shown
 
 models = (LLaMA,)
@@ -34,6 +34,7 @@ SCALINGS = {  # their name of a way to scale rotary positions -> ours of what it
     },
 }
 LAYER = "model.layers."
+PREFIX = "model."  # which files of a body alone have not before each name
 MAPS = {  # theirs -> ours, of a layer
     "self_attn.q_proj": "attention.q",
     "self_attn.k_proj": "attention.k",
@@ -143,6 +144,10 @@ def check_sizes(model, stored):
 
 
 def our_view(stored, model):
-    """The tensors without what is no parameter: frequencies, which old files have, and a head that is the embedding."""
+    """The tensors with the prefix before each name, and without what is no parameter
+
+    That is frequencies, which old files have, and a head that is the embedding.
+    """
+    found = prefixed(stored, PREFIX)
     tied = {"lm_head.weight"} if model.tied else set()
-    return {name: each for name, each in stored.items() if not name.endswith(".inv_freq") and name not in tied}
+    return {name: each for name, each in found.items() if not name.endswith(".inv_freq") and name not in tied}

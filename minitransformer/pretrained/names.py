@@ -21,6 +21,14 @@ class Row(NamedTuple):
     transposed: bool = False
 
 
+def prefixed(stored, prefix):
+    """The tensors with this before each name but a head's. ValueError where one is there with it and without."""
+    found = {name if name.startswith((prefix, "lm_head.")) else prefix + name: each for name, each in stored.items()}
+    if len(found) < len(stored):
+        raise ValueError(f"a tensor is there twice, with {prefix} before its name and without")
+    return found
+
+
 def tensors_of(p, table):
     """{their name: array} of our parameters."""
     parameters = dict(leaves(p))

@@ -46,6 +46,12 @@ class Stored(NamedTuple):
             whole = np.asarray(np.memmap(self.path, DTYPES[self.dtype], "r", self.begin, self.shape))
         return [self.read(part, dtype) for part in np.split(whole.T if transposed else whole, n)]
 
+    def beyond(self, n):
+        """What lies behind the first n rows."""
+        rows, *row = self.shape
+        size = math.prod(row) * np.dtype(DTYPES[self.dtype]).itemsize
+        return self._replace(shape=(rows - n, *row), begin=self.begin + n * size)
+
     def read(self, stored, dtype):
         if self.dtype == "BF16":  # the upper half of a float32
             bits = np.array(stored, np.uint32, order="C")

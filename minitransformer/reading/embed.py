@@ -6,17 +6,16 @@ from ..models import SentenceEncoder
 from .batches import expect, frames_of, outputs, several, whole
 
 
-def embed(model, p, tokenizer, texts, *, length=None, lower=False, truncate=False):
+def embed(model, p, tokenizer, texts, *, truncate=False):
     """model, a SentenceEncoder   ->   vectors (N, D), each of length 1
 
-    length: the most tokens that it is to read, where that is less than its context (`pretrained.length_of`)
-    lower: whether texts are lowered first (`pretrained.lowers`)
-    ValueError for a longer text, unless it may be cut (truncate), and where the model gave no numbers.
+    ValueError for a text that is longer than it is made for, unless it may be cut (truncate), and where the model gave
+    no numbers.
     """
     expect(model, SentenceEncoder)
-    if lower:
+    if model.lowers:
         texts = [lowered(text) for text in several(texts)]
-    frames = frames_of(model, tokenizer, texts, length=length, truncate=truncate)
+    frames = frames_of(model, tokenizer, texts, length=model.max_length, truncate=truncate)
     found = outputs(model, p, frames, tokenizer.pad, whole)
     vectors = np.array(found).reshape(len(found), model.body.d_model)
     if not np.isfinite(vectors).all():

@@ -8,6 +8,7 @@ from minitransformer.blocks import (
     feed_forward,
     multi_head_attention,
     post_norm_layer,
+    pre_norm_decoder_layer,
     pre_norm_layer,
     pre_norm_layer_step,
     recompute,
@@ -121,6 +122,13 @@ def test_a_stack_of_nothing_changes_nothing(rng):
     y, saved = stack(pre_norm_layer)([], x)
     dx, g = stack(pre_norm_layer).backward(x, saved)
     assert np.array_equal(y, x) and np.array_equal(dx, x) and g == []
+
+
+def test_what_is_shared_needs_a_layer(rng):
+    """Or the backward would have no gradient of it, and one result fewer."""
+    x = rng.normal(size=(2, 3, 4))
+    with pytest.raises(ValueError, match="with it, there must be a layer"):
+        stack(pre_norm_decoder_layer)([], x, x)
 
 
 @each_layer

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from minitransformer.cli import main
 from minitransformer.models import SentenceEncoder, SpanFinder, TextClassifier, TokenClassifier
-from minitransformer.pretrained import labels_of, load_pretrained, save_pretrained
+from minitransformer.pretrained import labels_of, load_pretrained, save_pretrained, spare_rows
 from minitransformer.trees import leaves
 
 from ..arrays import same_bits
@@ -95,6 +95,21 @@ def test_it_learns(task, tuned, tmp_path, rng, capsys):
         assert rows[0]["answer"] == "lima"
     else:
         assert said.startswith("the film was ")
+
+
+@pytest.mark.parametrize("task, folder", [("lm", "gpt2"), ("classify", "body")])
+def test_spare_rows_stay_as_they_were(task, folder, tuned, tmp_path):
+    tuned(task, "--epochs", "1")
+    found = load_pretrained(tmp_path / folder)
+    table = "token.weight" if task == "lm" else "body.token.weight"
+    biases = {} if task == "lm" else {"table.bias": np.zeros(5)}
+    spare = {table: np.arange(5 * 24.0).reshape(5, 24), **biases}
+    os.rename(tmp_path / folder, tmp_path / "plain")
+    save_pretrained(tmp_path / folder, *found[:3], spare=spare)
+    tuned(task, "--epochs", "1", "--out", "padded")
+    rows = spare_rows(tmp_path / "padded", load_pretrained(tmp_path / "padded").model)
+    assert same_bits(rows, {table: spare[table]})
+    assert same_bits(load_pretrained("padded").p, load_pretrained(f"runs/{task}").p)  # and nothing is learnt otherwise
 
 
 def next_of(out):

@@ -11,7 +11,7 @@ from tokenizers import AddedToken, ByteLevelBPETokenizer
 
 from minitransformer.convention import use_backend
 from minitransformer.decoding import decode
-from minitransformer.pretrained import load_pretrained, save_pretrained
+from minitransformer.pretrained import load_pretrained, save_pretrained, spare_rows
 from minitransformer.pretrained.gpt2 import table
 from minitransformer.pretrained.names import tensors_of
 from minitransformer.pretrained.tokenizers import bpe_files, read_bpe
@@ -89,6 +89,29 @@ def test_what_we_save_they_load(backend, published, tmp_path, rng):
     by_theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     assert by_theirs("The quick fox")["input_ids"] == tokenizer.encode("The quick fox").tolist()
     assert len(by_theirs("The quick fox" * 99, truncation=True)["input_ids"]) == model.context_length
+
+
+def test_a_padded_vocabulary(published, tmp_path, rng, hold):
+    """The same logits and gradients as theirs of the tokens alone; and all is written again as it was."""
+    folder, module = published
+    V = module.config.vocab_size
+    module.resize_token_embeddings(V + 27)  # spare rows of random numbers
+    module.save_pretrained(folder)
+    model, p, tokenizer, _ = load_pretrained(folder, np.float64)
+    ids, targets = rng.integers(0, V, (2, 3, 17))
+    expected = module.double()(torch.tensor(ids)).logits[..., :V]
+    _, saved = (loss := next_token_loss(model))(p, ids, targets)
+    differences = {"logits": relative(model.forward(p, ids)[0], expected.detach().numpy())}
+    torch.nn.functional.cross_entropy(expected.flatten(0, 1), torch.tensor(targets).flatten()).backward()
+    found = tensors_of(loss.backward(1.0, saved), table(model))
+    for name, parameter in module.named_parameters():
+        differences[name] = relative(found[name], parameter.grad.numpy()[: len(found[name])])
+    hold("GPT2, padded", differences, 1e-9)
+    save_pretrained(tmp_path / "ours", model, p, tokenizer, spare=spare_rows(folder, model))
+    again = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "ours")
+    assert again.config.vocab_size == V + 27
+    for name, parameter in module.named_parameters():
+        assert torch.equal(again.get_parameter(name), parameter), name
 
 
 def test_the_same_ids_and_places_for_whatever_text(theirs, tmp_path, rng):

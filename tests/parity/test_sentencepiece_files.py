@@ -1,14 +1,19 @@
-"""SentencePiece's own files beside that library, which trained them on mixed scripts: ids, pieces and text."""
+"""SentencePiece's own files beside that library, which trained them on mixed scripts: ids, pieces and text.
+
+And what was added beside them, as transformers reads it where it calls that library.
+"""
 
 import io
+import json
 from pydoc_data.topics import topics
 
 import pytest
 import sentencepiece
+from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
 from minitransformer.pretrained.tokenizers import read_tokenizer
 
-from .texts import FUZZ, TEXTS, strings
+from .texts import FUZZ, TEXTS, sprinkled, strings
 
 MORE = [topics[name] for name in ("if", "while", "assert", "lambda")]
 LINES = [line for text in (*TEXTS, *MORE) for line in text.split("\n")]
@@ -23,12 +28,17 @@ WAYS = {
 }
 
 
+def file_of(way):
+    file, how = io.BytesIO(), WAYS[way] | {"character_coverage": 1.0, "minloglevel": 2, "num_threads": 1}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=file, **how)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module", params=WAYS)
 def trained(request):
     """Their tokenizer, and its file."""
-    file, how = io.BytesIO(), WAYS[request.param] | {"character_coverage": 1.0, "minloglevel": 2, "num_threads": 1}
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=file, **how)
-    return sentencepiece.SentencePieceProcessor(model_proto=file.getvalue()), file.getvalue(), request.param
+    data = file_of(request.param)
+    return sentencepiece.SentencePieceProcessor(model_proto=data), data, request.param
 
 
 def test_the_same_ids(trained, tmp_path, rng):
@@ -47,3 +57,32 @@ def test_the_same_ids(trained, tmp_path, rng):
         elif way == "LLaMA":
             assert ours.decode(ids) == theirs.decode(ids), ascii(text)
     assert ties < 0.01 * FUZZ / len(WAYS)
+
+
+class Slow(SentencePieceBackend):
+    vocab_files_names = {"vocab_file": "tokenizer.model"}
+
+
+ADDED = {"<pad>": (0, 0), "<|user|>": (1, 0), "<né> x": (0, 1), "<|user|>s": (1, 1)}
+SPRINKLED = [*ADDED, "</s>", "<s>", "<unk>", "<|user", " ", "  ", "the ", "a", "é", "\n"]
+
+
+@pytest.mark.parametrize("in_settings", [False, True])
+def test_what_was_added_beside_a_file(in_settings, tmp_path, rng):
+    """In added_tokens.json no token takes spaces; in tokenizer_config.json some do, and it has the last word."""
+    (tmp_path / "tokenizer.model").write_bytes(file_of("LLaMA"))
+    ids = {text: 800 + i for i, text in enumerate(ADDED)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(ids), encoding="utf-8")
+    if in_settings:
+        how = {"normalized": False, "single_word": False, "special": True}
+        entries = {
+            ids[text]: {"content": text, "lstrip": bool(left), "rstrip": bool(right), **how}
+            for text, (left, right) in ADDED.items()
+        }
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": entries}), encoding="utf-8")
+    theirs = Slow.from_pretrained(tmp_path, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    ours = read_tokenizer(tmp_path, "llama")
+    assert ours.vocab_size == len(theirs) == 804
+    for text in [*TEXTS, *(sprinkled(text, SPRINKLED, rng, 6) for text in strings(rng, FUZZ // 4))]:
+        text = text.translate(dict.fromkeys(range(0x1C, 0x20)))  # spaces to Python's strip, which they call, alone
+        assert ours.encode(text).tolist() == theirs.encode(text, add_special_tokens=False), ascii(text)

@@ -83,6 +83,20 @@ def test_pooling_is_kept(pooling, rng, tmp_path):
     assert load_pretrained(tmp_path / "bert").model.pooling == pooling == pooling_of(tmp_path / "bert")
 
 
+@pytest.mark.parametrize("length, lowered", [(7, False), (7, True), (None, True)])
+def test_what_texts_it_is_made_for_is_kept(length, lowered, rng, tmp_path):
+    model = SentenceEncoder(BODY, max_length=length, lowers=lowered)
+    saved(model, rng, tmp_path / "bert")
+    assert load_pretrained(tmp_path / "bert").model == model
+    said = json.loads((tmp_path / "bert" / "sentence_bert_config.json").read_text())
+    assert said == {"max_seq_length": length or BODY.context_length, "do_lower_case": lowered}
+    assert json.loads((tmp_path / "bert" / "tokenizer_config.json").read_text())["model_max_length"] == (
+        length or BODY.context_length
+    )
+    change(tmp_path / "bert" / "sentence_bert_config.json", max_seq_length=10**30)  # more than its context
+    assert load_pretrained(tmp_path / "bert").model == SentenceEncoder(BODY, lowers=lowered)
+
+
 def test_padding_has_the_id_that_the_vocabulary_gives_it(rng, tmp_path):
     tokenizer = WordPieceTokenizer([*TOKENIZER.vocabulary[1:], "[PAD]"])
     save_pretrained(tmp_path / "bert", MODELS[0], MODELS[0].init(rng), tokenizer)
@@ -245,9 +259,17 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer_config.json", b'{"do_lower_case": "no"}', "neither true nor false"),
         ("tokenizer_config.json", b'{"tokenize_chinese_chars": false}', "tokenize_chinese_chars is false"),
         ("tokenizer_config.json", b'{"tokenizer_class": "BertJapaneseTokenizer"}', "another than BERT's: .*Japanese"),
+        ("tokenizer_config.json", b'{"tokenizer_class": "MPNetTokenizer"}', "another than BERT's: .*MPNet"),
+        ("tokenizer_config.json", b'{"tokenizer_class": "FunnelTokenizer"}', "another than BERT's: .*Funnel"),
         ("tokenizer_config.json", b'{"tokenizer_class": ["BertTokenizer"]}', "another than BERT's"),
         ("tokenizer_config.json", b'{"word_tokenizer_type": "mecab"}', "another than BERT's: .*'mecab'"),
         ("tokenizer_config.json", b'{"subword_tokenizer_type": "character"}', "another than BERT's: .*'character'"),
+        ("added_tokens.json", b'{"<e1>": 5}', r"vocab\.txt is damaged or .*special tokens of its own.*<e1>"),
+        (
+            "tokenizer_config.json",
+            b'{"added_tokens_decoder": {"5": {"content": "<e1>"}}}',
+            r"vocab\.txt is damaged or .*special tokens of its own.*<e1>",
+        ),
         ("tokenizer.json", b"{}", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b"[]", "tokenizer.json is damaged or another tokenizer"),
         ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}', "of the kind BPE, and WordPiece is needed"),
@@ -293,6 +315,9 @@ def test_a_class_without_its_one_file(rng, tmp_path):
     plain = {"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "tokenizer_class": None}
     change(tmp_path / "bert" / "tokenizer_config.json", **plain)
     assert not load_pretrained(tmp_path / "bert").tokenizer.lowercase
+    for name in ("ElectraTokenizer", "ElectraTokenizerFast", "MobileBertTokenizer", "LayoutLMTokenizerFast"):
+        change(tmp_path / "bert" / "tokenizer_config.json", tokenizer_class=name)
+        assert load_pretrained(tmp_path / "bert").tokenizer.to_json() == TOKENIZER.to_json() | {"lowercase": False}
     change(tmp_path / "bert" / "config.json", tokenizer_class="BertJapaneseTokenizer")
     with pytest.raises(ValueError, match=r"config\.json: its tokenizer is another than BERT's: .*Japanese"):
         load_pretrained(tmp_path / "bert")
@@ -329,15 +354,20 @@ def test_vectors_that_go_through_more(modules, message, rng, tmp_path):
         load_pretrained(tmp_path / "bert")
 
 
-@pytest.mark.parametrize(
-    "content, expected", [(None, None), ({"max_seq_length": 7}, 7), ({"do_lower_case": False}, None)]
-)
+@pytest.mark.parametrize("content, expected", [(None, 9), ({"max_seq_length": 7}, 7), ({"do_lower_case": False}, 9)])
 def test_the_length_that_it_was_made_for(content, expected, tmp_path):
+    """Since version 6, sentence-transformers says it where transformers does."""
+    assert length_of(tmp_path) is None
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 9}')
     if content is not None:
         (tmp_path / "sentence_bert_config.json").write_text(json.dumps(content))
     assert length_of(tmp_path) == expected
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": "long"}')
-    with pytest.raises(ValueError, match="max_seq_length 'long'"):
+    with pytest.raises(ValueError, match=r"sentence_bert_config\.json has the max_seq_length 'long'"):
+        length_of(tmp_path)
+    (tmp_path / "sentence_bert_config.json").unlink()
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 2}')
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json has the model_max_length 2"):
         length_of(tmp_path)
 
 
@@ -368,6 +398,8 @@ def test_lines_that_end_as_on_windows(rng, tmp_path):
         (None, "mean"),
         ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "first"),
+        ({"embedding_dimension": 6, "pooling_mode": "mean", "include_prompt": True}, "mean"),
+        ({"embedding_dimension": 6, "pooling_mode": "cls", "include_prompt": True}, "first"),
     ],
 )
 def test_how_tokens_become_one(content, expected, tmp_path):
@@ -380,7 +412,9 @@ def test_how_tokens_become_one(content, expected, tmp_path):
 POOLINGS = [
     '{"pooling_mode_max_tokens": true}',
     '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}',
-    '{"pooling_mode": "cls"}',
+    '{"pooling_mode": "max"}',
+    '{"pooling_mode": ["cls"]}',
+    '{"pooling_mode": "mean", "pooling_mode_cls_token": true}',
     '{"pooling_mode_cls_token": "true"}',
     '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": 1}',
     '{"word_embedding_dimension": 6}',

@@ -67,6 +67,21 @@ def test_older_files_say_how_positions_are_scaled_elsewhere(kind, scaling, folde
     assert load_pretrained(folder).model.rotary_scaling is None
 
 
+def test_a_body_alone_is_a_model_where_its_head_is_tied(folder, p):
+    """Its names have no prefix."""
+    path = folder / "model.safetensors"
+    bare = {name.removeprefix("model."): array for name, array in load_file(path).items() if name != "lm_head.weight"}
+    save_file(bare, path)
+    with pytest.raises(ValueError, match=r"config\.json: missing: lm_head\.weight$"):
+        load_pretrained(folder)
+    change(folder / "config.json", architectures=["LlamaModel"], tie_word_embeddings=True)
+    del p["head"]
+    assert same_bits(load_pretrained(folder).p, p)
+    save_file(bare | {"model.norm.weight": bare["norm.weight"]}, path)
+    with pytest.raises(ValueError, match=r"a tensor is there twice, with model\. before its name and without"):
+        load_pretrained(folder)
+
+
 def test_frequencies_and_a_tied_head_are_no_parameters(folder, p):
     path = folder / "model.safetensors"
     arrays = load_file(path)
@@ -92,7 +107,8 @@ def test_frequencies_and_a_tied_head_are_no_parameters(folder, p):
             "model.layers.0.mlp.gate_proj.weight has shape (10, 12), expected (1000000000, 12)",
         ),
         ("head_dim", 6, "model.layers.0.self_attn.k_proj.weight has shape (8, 12), expected (12, 12)"),
-        ("vocab_size", 321, "its tokenizer has"),
+        ("vocab_size", 297, "its tokenizer has 298 tokens, but the model's embedding 297 rows"),
+        ("vocab_size", 321, "model.embed_tokens.weight has shape (298,"),
         ("tie_word_embeddings", True, None),
         ("rope_parameters", {"rope_type": "yarn"}, "scaled as 'yarn'; there are: linear, llama3"),
         ("rope_parameters", {"rope_type": "llama3", "factor": 2.0}, "there is no low_freq_factor, high_freq_factor"),

@@ -96,6 +96,89 @@ def test_the_other_file_goes_first(tmp_path, rng):
     assert load_pretrained(tmp_path / "llama").tokenizer.to_json() == LLAMA.to_json()
 
 
+def added(text, **how):
+    return {"content": text, "lstrip": False, "rstrip": False, "normalized": False, "special": True} | how
+
+
+N = LLAMA.vocab_size
+PAD = {"added_tokens.json": {"<pad>": N, "a b": N + 1}}
+TAKES = {"added_tokens_decoder": {"1": added("<s>"), str(N): added("<pad>", lstrip=True), N + 1: added("a b")}}
+
+
+def with_files(folder, files):
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return read_tokenizer(written(folder, model(llama_pieces(), **AS_LLAMA)), "llama")
+
+
+@pytest.mark.parametrize("files", [PAD, {"tokenizer_config.json": TAKES}, PAD | {"tokenizer_config.json": TAKES}])
+def test_what_was_added_stands_beside(files, tmp_path):
+    found = with_files(tmp_path, files)
+    assert found.pieces == [*LLAMA.pieces, "<pad>", "a b"]
+    tell, hot = LLAMA.encode("tell").tolist(), LLAMA.encode(" hot").tolist()
+    space = [] if "tokenizer_config.json" in files else [found.ids[SPACE]]
+    between = LLAMA.encode("tell ").tolist() if space else tell
+    assert found.encode("tell <pad> hota btell").tolist() == [*between, N, *hot, N + 1, *tell]
+    assert found.token_bytes(N) == b"<pad>" and found.special.keys() == {"<unk>", "<s>", "</s>", "<pad>", "a b"}
+
+
+def test_what_was_added_is_written_again(tmp_path, rng):
+    """In the one file, and beside a model of as many ids."""
+    found = with_files(tmp_path, {"tokenizer_config.json": TAKES})
+    plain = LLaMA(N + 2, 9, 1, 2, 1, 4, 2, 3)
+    save_pretrained(tmp_path / "llama", plain, plain.init(rng), found)
+    assert load_pretrained(tmp_path / "llama").tokenizer.encode("tell <pad> hota b").tolist() == (
+        found.encode("tell <pad> hota b").tolist()
+    )
+
+
+@pytest.mark.parametrize("legacy, before", [(None, "one more"), (True, "one more"), (False, "first")])
+def test_whether_a_space_is_put_behind_special_tokens(legacy, before, tmp_path):
+    assert with_files(tmp_path, {"tokenizer_config.json": {"legacy": legacy}}).before == before
+    assert with_files(tmp_path, {"tokenizer_config.json": {}}).before == "one more"
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ({"added_tokens.json": {"<pad>": N + 1}}, "tokenizer.model is damaged or another tokenizer: its ids are not 0"),
+        ({"added_tokens.json": {"<pad>": 5}}, "its ids are not 0, 1, 2"),
+        ({"added_tokens.json": {"<s>": N}}, "its ids are not 0, 1, 2"),
+        ({"added_tokens.json": {"<pad>": str(N)}}, "its ids are not 0, 1, 2"),
+        ({"added_tokens.json": ["<pad>"]}, "the tokens that were added are damaged"),
+        (
+            {"tokenizer_config.json": {"added_tokens_decoder": {"x": added("y")}}},
+            "the tokens that were added are damaged",
+        ),
+        ({"tokenizer_config.json": {"added_tokens_decoder": {N: added("")}}}, "its tokens are not texts with ids"),
+        ({"tokenizer_config.json": {"added_tokens_decoder": {N: added("y", single_word=True)}}}, "has single_word"),
+        (
+            {"tokenizer_config.json": {"add_prefix_space": False}},
+            "add_prefix_space is false; what is here puts a space",
+        ),
+        ({"tokenizer_config.json": []}, "tokenizer_config.json is no object"),
+    ],
+)
+def test_what_was_added_and_does_not_fit(files, message, tmp_path):
+    with pytest.raises(ValueError, match=r".") as caught:
+        with_files(tmp_path, files)
+    assert message in str(caught.value)
+
+
+def test_what_was_added_to_unigrams(tmp_path):
+    """It may take the spaces before it, and none behind."""
+    n, data = UNIGRAM.vocab_size, model(unigram_pieces(), [], [])
+    for how, takes in (({}, False), ({"lstrip": True}, True)):
+        settings = {"added_tokens_decoder": {n: added("<x>", **how)}}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        found = read_tokenizer(written(tmp_path, data, "spiece.model"), "t5")
+        assert found.encode("tell<x>")[-1] == n and found.settings.special["<x>"] is takes
+    settings = {"added_tokens_decoder": {n: added("<x>", rstrip=True)}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(ValueError, match="its token <x> has rstrip, which is not here"):
+        read_tokenizer(tmp_path, "t5")
+
+
 def refused(folder, data, message, kind="llama"):
     with pytest.raises(ValueError, match=r"tokenizer\.model is damaged or another tokenizer: ") as caught:
         read_tokenizer(written(folder, data), kind)

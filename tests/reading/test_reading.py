@@ -205,11 +205,20 @@ def test_vectors_have_length_one_and_are_alike_where_the_texts_are(rng):
 
 def test_lowered_texts_and_pairs(rng):
     assert lowered(("The CAT Ω", "ΟΔΟΣ")) == ("the cat ω", "οδοσ")  # which str.lower ends with another letter
-    model = SentenceEncoder(BODY)
+    model, plain = SentenceEncoder(BODY, lowers=True), SentenceEncoder(BODY)
     p = model.init(rng)
     cased = WordPieceTokenizer([*TOKENIZER.vocabulary[:-1], "CAT"], lowercase=False)
-    vectors = embed(model, p, cased, [("CAT", "the CAT"), ("cat", "the cat")], lower=True)
-    assert np.allclose(vectors[0], vectors[1]) and not np.allclose(vectors, embed(model, p, cased, ["CAT", "cat"]))
+    vectors = embed(model, p, cased, [("CAT", "the CAT"), ("cat", "the cat")])
+    assert np.allclose(vectors[0], vectors[1]) and not np.allclose(vectors, embed(plain, p, cased, ["CAT", "cat"]))
+
+
+def test_as_many_tokens_as_it_is_made_for(rng):
+    model = SentenceEncoder(BODY, max_length=6)
+    p = model.init(rng)
+    with pytest.raises(ValueError, match="text 2 is longer than the 6 tokens of the model"):
+        embed(model, p, TOKENIZER, ["cat " * 4, "cat " * 5])
+    cut = embed(model, p, TOKENIZER, ["the " * 3 + "cat dog", "the " * 3 + "cat"], truncate=True)
+    np.testing.assert_allclose(*cut, rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...convention import fold, registered
 from ...ops import masked_mean, masked_mean_backward
+from ..checks import check_count
 
 POOLINGS = ("mean", "first")
 
@@ -21,12 +22,16 @@ POOLINGS = ("mean", "first")
 class SentenceEncoder:
     body: Any  # a BERT, or one of its kind
     pooling: str = "mean"
+    max_length: int | None = None  # tokens of a text that it is made for, special ones too; None: its body's context
+    lowers: bool = False  # whether it is made for texts that are lowered first
 
     extended = False  # nor is a BERT, for its gelu
 
     def __post_init__(self):
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {' or '.join(POOLINGS)}, not {self.pooling!r}")
+        if self.max_length is not None:
+            check_count("max_length", self.max_length)
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""

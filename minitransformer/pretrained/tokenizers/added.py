@@ -1,9 +1,32 @@
 """Tokens that were added to a vocabulary, and are themselves in a text: how tokenizer.json and others list them."""
 
+from ...files import read_json
 from ..tensors import shown
 
 FLAGS = {"": (False, False), "before": (True, False), "behind": (False, True), "both": (True, True)}  # lstrip, rstrip
 SIDES = {flags: sides for sides, flags in FLAGS.items()}
+
+
+def added_beside(folder, config):
+    """[entry] of the tokens in added_tokens.json, and of those in these settings, which say more and win
+
+    ValueError, naming the folder, where they are damaged.
+    """
+    path = folder / "added_tokens.json"
+    ids = read_json(path) if path.is_file() else {}
+    try:
+        entries = {text: {"content": text, "id": id} for text, id in ids.items()}
+        said = config.get("added_tokens_decoder") or {}
+        return list((entries | {entry["content"]: entry | {"id": int(id)} for id, entry in said.items()}).values())
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{folder}: the tokens that were added are damaged: {error}") from None
+
+
+def by_id(vocab):
+    """{text: id}   ->   [text] in the order of their ids. ValueError unless those are 0, 1, 2, ... each once."""
+    if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
+        raise ValueError("its ids are not 0, 1, 2, ... each once")
+    return sorted(vocab, key=vocab.get)
 
 
 def added_in(entries):

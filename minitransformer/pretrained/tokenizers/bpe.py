@@ -11,7 +11,7 @@ from ...files import read_json, read_lines, to_json
 from ...tokenizers import BPETokenizer
 from ...tokenizers.bpe import END_OF_TEXT
 from ..tensors import shown
-from .added import added_in, entry_of
+from .added import added_beside, added_in, by_id, entry_of
 
 PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 
@@ -49,7 +49,7 @@ def read_bpe(folder, make=None):
         vocab, merges, added = in_one(path)
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         vocab, merges = read_json(folder / "vocab.json"), merges_in(folder / "merges.txt")
-        added = beside(folder, config)
+        added = added_beside(folder, config)
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.json with merges.txt nor tokenizer.json")
     try:
@@ -108,32 +108,17 @@ def settings_in(folder):
     return config
 
 
-def beside(folder, config):
-    """[entry of a token that was added] of what stands beside vocab.json: the settings say more, and win."""
-    path = folder / "added_tokens.json"
-    ids = read_json(path) if path.is_file() else {}
-    try:
-        entries = {text: {"content": text, "id": id} for text, id in ids.items()}
-        said = config.get("added_tokens_decoder") or {}
-        return list((entries | {entry["content"]: entry | {"id": int(id)} for id, entry in said.items()}).values())
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(f"{folder}: the tokens that were added are damaged: {error}") from None
-
-
 def tables(vocab, added, merges):
     """tokens, merges of {text: id}; what was added is written as it is, and not by its bytes' characters"""
     if not isinstance(vocab, dict):
         raise ValueError("its tokens are not texts with ids")
-    ids = list((vocab | added).values())
-    if not all(type(id) is int for id in ids) or sorted(ids) != list(range(len(ids))):
-        raise ValueError("its ids are not 0, 1, 2, ... each once")
-    tokens = {id: token_of(text) for text, id in vocab.items()} | {id: text.encode() for text, id in added.items()}
+    tokens = [text.encode() if text in added else token_of(text) for text in by_id(vocab | added)]
     pairs = []
     for merge in merges:
         if len(merge) != 2 or not all(isinstance(part, str) and part in vocab for part in merge):
             raise ValueError(f"the merge {shown(' '.join(map(str, merge)))!r} is not of two tokens")
         pairs.append((vocab[merge[0]], vocab[merge[1]]))
-    return [tokens[id] for id in range(len(tokens))], pairs
+    return tokens, pairs
 
 
 def bpe_files(tokenizer):

@@ -6,14 +6,18 @@ A file is a message of protocol buffers; these are the numbers of the fields tha
     2 about training    3 unigram or BPE    24 whether ▁ is behind words    35 byte fallback
     3 normalisation     2 a table of characters    3 a space before the text    4 spaces that are more than one go
                         5 spaces become ▁
+
+Tokens that were added later stand beside it, in added_tokens.json or tokenizer_config.json.
 """
 
 from typing import NamedTuple
 
+from ...files import read_json
 from ...tokenizers import SentencePieceTokenizer, UnigramTokenizer
 from ...tokenizers.charsmap import in_base64
 from ..protobuf import content, fields, number, real, text
 from ..tensors import shown
+from .added import added_beside, added_in, by_id
 
 FILES = ("tokenizer.model", "spiece.model")
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -35,6 +39,8 @@ def model_file(folder):
 
 def read_model(path, kinds):
     """The tokenizer in such a file, of one of these kinds. ValueError naming it where it is damaged or another."""
+    settings = settings_beside(path.parent)
+    entries = added_beside(path.parent, settings)
     try:
         model = model_in(path.read_bytes())
         if (kind := model.training[3]) not in (UNIGRAM, BPE):
@@ -43,9 +49,26 @@ def read_model(path, kinds):
         if made not in kinds:
             able = " or a ".join(each.__name__ for each in kinds)
             raise ValueError(f"it is a {made.__name__}, and a {able} is needed")
-        return make(model)
-    except ValueError as error:
+        ids, takes = added_in(entries)
+        return make(longer(model, ids), takes, settings)
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
+
+
+def longer(model, ids):
+    """With what was added behind its pieces: special, as far as it is not among them already"""
+    pieces = by_id({piece: id for id, piece in enumerate(model.pieces)} | ids) if ids else model.pieces
+    n = len(pieces) - len(model.pieces)
+    return model._replace(pieces=pieces, scores=model.scores + [0.0] * n, types=model.types + [CONTROL] * n)
+
+
+def settings_beside(folder):
+    """What tokenizer_config.json says, if it is there. ValueError where texts begin otherwise."""
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    if not isinstance(settings, dict) or settings.get("add_prefix_space") is False:
+        raise ValueError(f"{path} is no object, or add_prefix_space is false; what is here puts a space before a text")
+    return settings
 
 
 def model_in(data):
@@ -80,16 +103,24 @@ def piece_in(data):
     return text(found[1]), real(found[2]), number(found[3])
 
 
-def unigram(model):
+def special_in(model, takes):
+    """{special piece: which spaces it takes}, those that were added among them"""
+    pieces = [piece for piece, type in zip(model.pieces, model.types) if type in (UNKNOWN, CONTROL)]
+    return dict.fromkeys(pieces, "") | takes
+
+
+def unigram(model, takes, settings):
     """Framed as T5's texts are, with </s> behind them, where there is one."""
-    special = [piece for piece, type in zip(model.pieces, model.types) if type in (UNKNOWN, CONTROL)]
+    special = special_in(model, takes)
+    if wrong := [text for text, sides in special.items() if sides not in ("", "before")]:
+        raise ValueError(f"its token {shown(wrong[0])} has rstrip, which is not here")
     unknown = model.pieces[model.types.index(UNKNOWN)]
     steps = [["charsmap", in_base64(model.normalisation[2])]] if model.normalisation[2] else []
     steps += [["trim"], ["collapse"]] if model.normalisation[4] else []
     return UnigramTokenizer(
         model.pieces,
         model.scores,
-        special=dict.fromkeys(special, False),
+        special={text: sides == "before" for text, sides in special.items()},
         unknown=unknown,
         byte_fallback=bool(model.training[35]),
         steps=steps,
@@ -98,8 +129,11 @@ def unigram(model):
     )
 
 
-def bpe(model):
-    """Two pieces merge where both together are one; that of the highest score first, and of equal ones the first."""
+def bpe(model, takes, settings):
+    """Two pieces merge where both together are one; that of the highest score first, and of equal ones the first.
+
+    A space is put before a text, and behind special tokens, unless `legacy` is false: then before a text alone.
+    """
     if not model.training[35]:
         raise ValueError("it has no bytes to fall back on; what is here has")
     if model.normalisation[2] or model.normalisation[4] or not model.normalisation[3]:
@@ -113,5 +147,5 @@ def bpe(model):
             if piece[:n] in ids and piece[n:] in ids:
                 merges.append((ids[piece[:n]], ids[piece[n:]]))
                 ranks.append(rank)
-    special = [piece for piece, type in zip(model.pieces, model.types) if type in (UNKNOWN, CONTROL)]
-    return SentencePieceTokenizer(model.pieces, merges, ranks=ranks, special=special)
+    before = "first" if settings.get("legacy") is False else "one more"
+    return SentencePieceTokenizer(model.pieces, merges, before, ranks, special=special_in(model, takes))

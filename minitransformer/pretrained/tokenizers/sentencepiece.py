@@ -4,7 +4,7 @@ from ...files import read_json, to_json
 from ...tokenizers import SentencePieceTokenizer
 from ...tokenizers.sentencepiece import BEGIN, BYTES, END, SPACE, SPECIAL, UNKNOWN
 from ..tensors import shown
-from .added import added_in, entry_of
+from .added import added_in, by_id, entry_of
 
 NORMALIZER = {  # a space before the text, and ▁ for every one
     "type": "Sequence",
@@ -37,14 +37,13 @@ def read_sentencepiece(folder):
         special = {text: sides for text, sides in takes.items() if text not in inner}
         within = {text: sides for text, sides in takes.items() if text in inner}
         vocab = model["vocab"] | added
-        if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
-            raise ValueError("its ids are not 0, 1, 2, ... each once")
+        pieces = by_id(vocab)
         pairs = [m.split(" ") if isinstance(m, str) else list(m) for m in model["merges"]]
         if foreign := [pair for pair in pairs if len(pair) != 2 or not all(part in vocab for part in pair)]:
             raise ValueError(f"the merge {shown(repr(foreign[0]))} is not of two tokens")
         fixed = {*SPECIAL, *BYTES}  # which a text never becomes, whatever its letters and signs
         merges = [(vocab[a], vocab[b]) for a, b in pairs if not fixed & {a, b, a + b}]
-        return SentencePieceTokenizer(sorted(vocab, key=vocab.get), merges, before, special=special, within=within)
+        return SentencePieceTokenizer(pieces, merges, before, special=special, within=within)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
 

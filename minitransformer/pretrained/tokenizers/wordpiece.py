@@ -4,6 +4,7 @@ from ...files import read_json, read_lines, to_json
 from ...tokenizers import WordPieceTokenizer
 from ...tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from ..tensors import shown
+from .added import added_beside, added_in, by_id
 
 
 def read_wordpiece(folder):
@@ -26,9 +27,11 @@ def read_wordpiece(folder):
             raise ValueError(f"{beside}: tokenize_chinese_chars is false; what is here makes each a word")
     if not (settings.get("lowercase", True) in (True, False) and settings.get("strip_accents") in (True, False, None)):
         raise ValueError(f"{folder}: its tokenizer's settings are neither true nor false: {shown(settings)}")
+    entries = added_beside(folder, config) if path.name == "vocab.txt" else []
     try:
+        check_special(added_in(entries)[0])
         return WordPieceTokenizer(vocabulary, **settings)
-    except ValueError as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer's: {error}") from None
 
 
@@ -38,9 +41,10 @@ WORDPIECE = {  # what its one file must say; in the part of the model, where it 
     "model": {"unk_token": "[UNK]", "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD},
 }
 WHOLE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # of which tokenizer.json says everything
-BERTS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
+BERTS = ("Bert", "DistilBert", "Electra", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert")  # all the same
+CLASSES = [f"{name}Tokenizer{kind}" for name in BERTS for kind in ("", "Fast")]
 KNOWN = {  # what the settings may say, where they say anything
-    "tokenizer_class": (None, *BERTS, *WHOLE),
+    "tokenizer_class": (None, *CLASSES, *WHOLE),
     "word_tokenizer_type": (None, "basic"),
     "subword_tokenizer_type": (None, "wordpiece"),
 }
@@ -62,15 +66,17 @@ def wordpiece_in_one(path):
             if wrong := {name: found.get(name) for name, value in WORDPIECE[what].items() if found.get(name) != value}:
                 raise ValueError(f"its {what} has {wrong}, and {WORDPIECE[what]} is needed")
         added = {token["content"]: token["id"] for token in data.get("added_tokens") or []}
-        if more := sorted(map(str, added.keys() - set(SPECIAL))):
-            raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(more))}")
-        vocab = data["model"]["vocab"] | added
-        if not all(type(id) is int for id in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
-            raise ValueError("its ids are not 0, 1, 2, ... each once")
+        check_special(added)
+        vocabulary = by_id(data["model"]["vocab"] | added)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer: {error}") from None
     settings = {"lowercase": normalizer.get("lowercase", True), "strip_accents": normalizer.get("strip_accents")}
-    return sorted(vocab, key=vocab.get), settings
+    return vocabulary, settings
+
+
+def check_special(texts):
+    if more := sorted(map(str, set(texts) - set(SPECIAL))):
+        raise ValueError(f"it has special tokens of its own, which are not here: {shown(', '.join(more))}")
 
 
 TOKENIZER_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}
