@@ -22,7 +22,7 @@ BFLOAT16 = tuple(f"PyTorch {kind}, bfloat16" for kind in ("CUDNN_ATTENTION", "EF
 def everything():
     """(file, content) of all of it."""
     result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else None
-    made = {"where": where, "correct": correct, "bars": verdicts, "steps": steps, "rungs": rungs}
+    made = {"where": where, "correct": correct, "bars": verdicts, "steps": steps, "rungs": rungs, "launches": launches}
     for name, table in (*made.items(), ("attention", attention), ("compared", compared), ("picture", figure)):
         yield f"gpu_{name}.md", NOBODY if result is None else table(result)
     if result is not None:
@@ -101,6 +101,22 @@ def step_of(named):
     """Where the rung of (name, ...) stands on the ladder; above it, by their names, who is none: the processor"""
     name, steps = named[0].split(",")[0], list(RUNGS)
     return steps.index(name) if name in steps else len(steps), name
+
+
+def launches(result):
+    """A line for each kernel of our rungs, both ways, with its time at each size."""
+    rows = [row for row in rows_of(result, "launches") if "launches" in row]
+    if not rows:
+        return "No device has told that yet.\n"
+    sizes = list(dict.fromkeys((row["K"], row["causal"]) for row in rows))
+    found = {}
+    for row in rows:
+        for name, seconds in row["launches"].items():
+            its = found.setdefault((row["contender"], row["way"], name), {})
+            its[row["K"], row["causal"]] = time(seconds)
+    shown = sorted(found.items(), key=lambda each: step_of(each[0][:1]))
+    lines = [[f"`{name}`", way, *(its.get(size, "") for size in sizes)] for (_, way, name), its in shown]
+    return table([f"T {rows[0]['T']:,}", "", *(f"K {K}{', causal' * causal}" for K, causal in sizes)], lines, 2)
 
 
 def length(result, most=4096):

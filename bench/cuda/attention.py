@@ -5,8 +5,9 @@ numbers are in all of them, drawn once, and numbers that bfloat16 has, so that b
 Operations are counted as papers do: 4 T S K a head forward and 10 backward (with the recomputed scores), half of that
 under a causal mask.
 
-Who is compared comes first, at all lengths; then what PyTorch calls its kernels; then whoever computes on the
-processor; last the lower rungs, and what else PyTorch has, at a few lengths.
+Who is compared comes first, at all lengths; then, kernel by kernel, what the time of our rungs goes to, and what
+PyTorch calls its kernels; then whoever computes on the processor; last the lower rungs, and what else PyTorch has, at
+a few lengths.
 """
 
 import re
@@ -20,7 +21,7 @@ from minitransformer.kernels.cuda.attention import RUNGS
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16, to_bfloat16
 from minitransformer.ops.attention import attention as operation
 
-from .clock import check_possible, measure, measure_on_host, wall
+from .clock import by_kernel, check_possible, measure, measure_on_host, wall
 from .rows import in_a_line
 
 TOKENS, WIDTH = 8192, 2048
@@ -319,6 +320,7 @@ def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without
                     known[size] = expected(inputs, size)
                 slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled)
         if turn(some[0]) == 0 and not late():
+            tell_launches(gpu, rows, sizes or SIZES, some, late)
             tell_kernels(rows, sizes or SIZES, some, late)
 
 
@@ -327,6 +329,24 @@ def by_turns(everybody):
     for contender in everybody:
         turns.setdefault(turn(contender), []).append(contender)
     return [turns[turn] for turn in sorted(turns)]
+
+
+def tell_launches(gpu, rows, sizes, some, late):
+    """Where the time of our rungs goes, kernel by kernel, at the shortest length: work done once weighs most there."""
+    shortest = min(size.T for size in sizes)
+    for size in (size for size in sizes if size.T == shortest):
+        for contender in some:
+            if contender.name not in RUNGS or late():
+                continue
+            names, what = f"{contender.name}, {contender.precision}", f"{contender.name} {contender.precision} {size}"
+            try:
+                work = contender.make(inputs_of(size), size, contender.precision)
+                for way in ("forward", "backward"):
+                    row = {"contender": names, "way": way, "T": size.T, "K": size.K, "causal": size.causal}
+                    found = by_kernel(gpu, getattr(work, way))
+                    rows.add(kind="launches", what=f"{what} {way}", **row, launches=found)
+            except Exception as error:  # a device that gave up
+                rows.add(kind="launches", what=what, refused=in_a_line(error))
 
 
 def tell_kernels(rows, sizes, some, late):

@@ -113,6 +113,34 @@ def wall(gpu, work):
     return gpu.now() - begin
 
 
+def by_kernel(gpu, work, repeats=FEWEST):
+    """{name of a kernel: seconds on the device} of all that work() launches, each alone, with a cold cache"""
+    runs = [launches(gpu, work) for _ in range(repeats)]
+    found = {}
+    for same in zip(*runs, strict=True):
+        (name, _), seconds = same[0], statistics.median(seconds for _, seconds in same)
+        found[name] = found.get(name, 0.0) + seconds
+    return found
+
+
+def launches(gpu, work):
+    """[(name of a kernel, seconds)] of all that work() launches, in that order"""
+    from minitransformer.kernels.cuda import device
+
+    found, start = [], device.start
+
+    def timed(kernel, *how):
+        gpu.flush()
+        found.append((kernel.py_func.__name__, gpu.timed(lambda: start(kernel, *how))))
+
+    device.start = timed
+    try:
+        work()
+    finally:
+        device.start = start
+    return found
+
+
 def check_possible(times, peaks, precision, flops, n_bytes):
     """Mismeasured where more was done in a second than the device can: operations, or, cold, bytes of memory."""
     least = min(times.cold_range[0], times.warm_range[0])

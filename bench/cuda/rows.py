@@ -6,7 +6,7 @@ import math
 import time
 from pathlib import Path
 
-REFUSED = {"correct": "checked", "compile": "compiled", "kernels": "told"}
+REFUSED = {"correct": "checked", "compile": "compiled", "kernels": "told", "launches": "told"}
 COLUMNS = ("compile", "transfer", "launch", "cold", "warm")
 
 
@@ -42,6 +42,9 @@ def line(row):
         return f"{row['kind']:<12}{row['what']:<60} not {REFUSED.get(row['kind'], 'timed')}: {row['refused']}"
     if "kernels" in row and "warm" not in row:
         return f"{row['kind']:<12}{row['what']:<60} {', '.join(row['kernels'])}"
+    if "launches" in row:
+        parts = (f"{name} {shown(seconds)}" for name, seconds in row["launches"].items())
+        return f"{row['kind']:<12}{row['what']:<60} {', '.join(parts)}"
     times = "".join(f"{column} {shown(row.get(column)):<12}" for column in COLUMNS)
     rate = f"{row['rate'] / 1e12:7.2f} TFLOP/s" if row.get("rate") else ""
     share = f" {row['share']:5.1%} of the peak" if row.get("share") else ""

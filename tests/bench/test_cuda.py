@@ -14,6 +14,7 @@ from PIL import Image
 from bench import gpu_report, picture
 from bench.cuda import attention, bars, clock, correct, rows, run, step
 from bench.cuda.clock import Mismeasured, Peaks, check_possible, measure, measure_on_host, peaks_of
+from minitransformer.kernels.cuda import device
 from minitransformer.kernels.cuda.attention.bfloat16 import from_bfloat16
 from minitransformer.ops.attention import attention as operation
 
@@ -74,6 +75,30 @@ def test_a_first_call_that_was_timed_before_is_what_compiles():
     first = clock.wall(gpu, gpu.work)
     times = measure(gpu, gpu.work, repeats=3, first=first)
     assert first == 7 + 0.5 + 3 and times.compile == 7 + 3 - 2
+
+
+def named(name):
+    return SimpleNamespace(py_func=SimpleNamespace(__name__=name))
+
+
+def test_kernel_by_kernel_each_is_timed_alone_and_cold(monkeypatch):
+    gpu, seen = FakeGpu(cold=3.0, warm=2.0), []
+
+    def start(kernel, *how):
+        seen.append(how)
+        gpu.work()
+
+    monkeypatch.setattr(device, "start", start)
+
+    def work():
+        for name in ("parts", "forward", "parts"):
+            device.launch(named(name), 1, 32, "x")
+
+    assert clock.by_kernel(gpu, work, repeats=2) == {"parts": 3 + 3, "forward": 3}
+    assert device.start is start and seen == [(1, 32, ("x",))] * 6 and gpu.flushes == 6
+    with pytest.raises(RuntimeError):
+        clock.by_kernel(gpu, lambda: exec("raise RuntimeError"))
+    assert device.start is start
 
 
 def test_what_takes_long_is_repeated_less():
@@ -224,14 +249,43 @@ def test_who_is_compared_comes_first_and_what_it_launches_is_told_before_the_oth
     sizes = [TINY, TINY._replace(T=16)]
     among = [toy(gpu, name, precision=p) for name, p in (("PyTorch MATH", "float32"), *attention.COMPARED[2:4])]
     found = told(gpu, *among, tmp_path=tmp_path, sizes=sizes)
-    order = [(row["contender"].split(",")[0], row.get("T")) for row in found][::2]
-    first = [(name, T) for T in (8, 16) for name in ("tensor_cores", "PyTorch FLASH_ATTENTION")]
-    assert order == [*first, ("PyTorch FLASH_ATTENTION", None), ("PyTorch MATH", 8), ("PyTorch MATH", 16)]
+    order = [(row["contender"].split(",")[0], row["kind"], row.get("T")) for row in found][::2]
+    first = [(name, "attention", T) for T in (8, 16) for name in ("tensor_cores", "PyTorch FLASH_ATTENTION")]
+    first += [("tensor_cores", "launches", 8), ("PyTorch FLASH_ATTENTION", "kernels", None)]
+    assert order == [*first, *(("PyTorch MATH", "attention", T) for T in (8, 16))]
     launched = [row for row in found if row["kind"] == "kernels"]
     assert [(row["way"], row["kernels"], row["K"], row["causal"]) for row in launched] == [
         (way, ["a kernel"], 4, True) for way in ("forward", "backward")
     ]
     assert rows.line(launched[0]).endswith(" a kernel")
+
+
+def test_kernels_of_a_rung_are_told_at_the_shortest_length(tmp_path, monkeypatch):
+    gpu = FakeGpu(3e-6, 2e-6, launch=0, compile=0, peaks=Peaks())
+    right, ask = toy(gpu, *attention.COMPARED[0]), named("forward_of_it")
+    monkeypatch.setattr(device, "start", lambda *launched: gpu.work())
+
+    def make(*given):
+        return right.make(*given)._replace(forward=lambda: device.launch(ask, 1, 32), backward=gpu.work)
+
+    sizes = [TINY, TINY._replace(causal=False), TINY._replace(T=16)]
+    found = [row for row in told(gpu, right._replace(make=make), tmp_path=tmp_path, sizes=sizes) if "launches" in row]
+    assert [(row["T"], row["causal"], row["way"]) for row in found] == [
+        (8, causal, way) for causal in (True, False) for way in ("forward", "backward")
+    ]
+    assert found[0]["launches"] == {"forward_of_it": pytest.approx(3e-6)} and found[1]["launches"] == {}
+    assert rows.line(found[0]).split()[-4:] == ["forward", "forward_of_it", "3", "µs"]
+
+
+def test_a_device_that_gives_up_between_kernels_is_told(tmp_path, monkeypatch):
+    def fail(*launched):
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(attention, "by_kernel", fail)
+    gpu = FakeGpu(3e-6, 2e-6, launch=0, compile=0, peaks=Peaks())
+    last = told(gpu, toy(gpu, *attention.COMPARED[0]), tmp_path=tmp_path)[-1]
+    assert last["kind"] == "launches" and last["refused"] == "RuntimeError: gone"
+    assert rows.line(last).endswith("not told: RuntimeError: gone")
 
 
 def test_a_profiler_that_may_not_look_is_told(tmp_path):

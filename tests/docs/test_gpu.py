@@ -100,6 +100,26 @@ def test_rungs_stand_as_on_the_ladder():
         assert shown == ["naive", "flash", "flash_registers", "tensor_cores", "CPU kernels", "NumPy"]
 
 
+def test_every_kernel_has_its_line():
+    row = {"kind": "launches", "contender": "tensor_cores, bfloat16", "way": "forward"}
+    row |= {"T": 512, "K": 64, "causal": True}
+    rows = [
+        row | {"launches": {"tensor_cores_forward": 2e-4}},
+        row | {"way": "backward", "launches": {"tensor_cores_rows": 2e-5}, "K": 128, "causal": False},
+        row | {"contender": "flash, float32", "launches": {"flash_forward": 3e-3}},
+        row | {"launches": {"tensor_cores_forward": 4e-4}, "K": 128, "causal": False},
+        {"kind": "launches", "contender": "flash, float32", "what": "flash", "refused": "gone"},
+    ]
+    assert gpu.launches({"rows": rows}).splitlines() == [
+        "| T 512 |  | K 64, causal | K 128 |",
+        "| --- | --- | ---: | ---: |",
+        "| `flash_forward` | forward | 3 ms |  |",
+        "| `tensor_cores_forward` | forward | 200 µs | 400 µs |",
+        "| `tensor_cores_rows` | backward |  | 20 µs |",
+    ]
+    assert "No device has told that yet" in gpu.launches({"rows": rows[-1:]})
+
+
 def test_the_bars_are_told_as_they_are(shown):
     lines = shown["gpu_bars.md"].splitlines()[2:]
     assert [line.split("**")[1] for line in lines] == [
