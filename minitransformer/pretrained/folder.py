@@ -99,12 +99,14 @@ def load_pretrained(folder, dtype=np.float32, head=None):
 def spare_rows(folder, model):
     """{path: rows} of the vocabularies that are no token's, of the folder that a model came from; mostly of no rows
 
-    ValueError for a folder of fewer rows, and for a model that has no published form.
+    ValueError for a folder of fewer rows or of another model, and for a model that has no published form.
     """
     architecture, n, found = ARCHITECTURES[kind_of(model)], vocab_size_of(model), {}
     stored = architecture.our_view(stored_tensors(folder), model)
     for row in architecture.table(model):
-        if row.ours[0] in VOCABULARIES and row.theirs in stored:
+        if row.ours[0] in VOCABULARIES:
+            if row.theirs not in stored:
+                raise ValueError(f"{folder} has no {row.theirs}, of which the model has {n} rows")
             if not (shape := stored[row.theirs].shape) or shape[0] < n:
                 raise ValueError(f"{row.theirs} in {folder} has shape {shape}, and the model {n} ids")
             found[row.ours[0]] = stored[row.theirs].beyond(n).parts(1, np.float64)[0]

@@ -102,6 +102,8 @@ def test_rows_of_another_folder(tmp_path, rng):
     save_pretrained(tmp_path / "gpt2", model, model.init(rng), tokenizer)
     with pytest.raises(ValueError, match=r"wte\.weight in .*gpt2 has shape \(269, 6\), and the model 270 ids"):
         spare_rows(tmp_path / "gpt2", replace(model, vocab_size=270))
+    with pytest.raises(ValueError, match=r"gpt2 has no model\.embed_tokens\.weight, of which the model has 285 rows"):
+        spare_rows(tmp_path / "gpt2", MODELS["llama"][0])
     with pytest.raises(ValueError, match="a BERT has no published form here"):
         spare_rows(tmp_path / "gpt2", made.BODY)
 
