@@ -264,6 +264,8 @@ def test_a_parameter_of_whole_numbers(rng, tmp_path):
         ("tokenizer_config.json", b'{"tokenizer_class": ["BertTokenizer"]}', "another than BERT's"),
         ("tokenizer_config.json", b'{"word_tokenizer_type": "mecab"}', "another than BERT's: .*'mecab'"),
         ("tokenizer_config.json", b'{"subword_tokenizer_type": "character"}', "another than BERT's: .*'character'"),
+        ("added_tokens.json", b'{"[MASK]": 5}', r"vocab\.txt is damaged or .*its ids are not 0, 1, 2"),
+        ("added_tokens.json", b'{"[MASK]": true}', "its ids are not 0, 1, 2"),
         ("added_tokens.json", b'{"<e1>": 5}', r"vocab\.txt is damaged or .*special tokens of its own.*<e1>"),
         (
             "tokenizer_config.json",
@@ -383,6 +385,16 @@ def test_whether_it_was_made_for_lowered_texts(content, expected, tmp_path):
     (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": "yes"}')
     with pytest.raises(ValueError, match="do_lower_case 'yes', which is neither true nor false"):
         lowers(tmp_path)
+
+
+def test_a_special_token_that_was_added(rng, tmp_path):
+    """Behind a vocabulary that was made without it."""
+    saved(MODELS[4], rng, tmp_path / "bert")
+    others, n = [text for text in TOKENIZER.vocabulary if text != "[MASK]"], TOKENIZER.vocab_size - 1
+    (tmp_path / "bert" / "vocab.txt").write_text("".join(f"{text}\n" for text in others), encoding="utf-8")
+    (tmp_path / "bert" / "added_tokens.json").write_text(json.dumps({"[MASK]": n, "[PAD]": 0}))
+    found = load_pretrained(tmp_path / "bert").tokenizer
+    assert found.vocabulary == [*others, "[MASK]"] and found.mask == n
 
 
 def test_lines_that_end_as_on_windows(rng, tmp_path):

@@ -29,6 +29,11 @@ def by_id(vocab):
     return sorted(vocab, key=vocab.get)
 
 
+def with_added(tokens, ids):
+    """[token], by id, with {text: id} behind them, as far as it is not among them. ValueError where they do not fit."""
+    return by_id({token: id for id, token in enumerate(tokens)} | ids) if ids else tokens
+
+
 def added_in(entries):
     """[entry]   ->   {text: id}, {text: which spaces it takes, as `Special` has it}
 

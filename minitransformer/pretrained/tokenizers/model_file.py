@@ -17,7 +17,7 @@ from ...tokenizers import SentencePieceTokenizer, UnigramTokenizer
 from ...tokenizers.charsmap import in_base64
 from ..protobuf import content, fields, number, real, text
 from ..tensors import shown
-from .added import added_beside, added_in, by_id
+from .added import added_beside, added_in, with_added
 
 FILES = ("tokenizer.model", "spiece.model")
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -57,7 +57,7 @@ def read_model(path, kinds):
 
 def longer(model, ids):
     """With what was added behind its pieces: special, as far as it is not among them already"""
-    pieces = by_id({piece: id for id, piece in enumerate(model.pieces)} | ids) if ids else model.pieces
+    pieces = with_added(model.pieces, ids)
     n = len(pieces) - len(model.pieces)
     return model._replace(pieces=pieces, scores=model.scores + [0.0] * n, types=model.types + [CONTROL] * n)
 

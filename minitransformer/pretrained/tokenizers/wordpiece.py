@@ -4,7 +4,7 @@ from ...files import read_json, read_lines, to_json
 from ...tokenizers import WordPieceTokenizer
 from ...tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
 from ..tensors import shown
-from .added import added_beside, added_in, by_id
+from .added import added_beside, added_in, by_id, with_added
 
 
 def read_wordpiece(folder):
@@ -29,8 +29,9 @@ def read_wordpiece(folder):
         raise ValueError(f"{folder}: its tokenizer's settings are neither true nor false: {shown(settings)}")
     entries = added_beside(folder, config) if path.name == "vocab.txt" else []
     try:
-        check_special(added_in(entries)[0])
-        return WordPieceTokenizer(vocabulary, **settings)
+        ids, _ = added_in(entries)
+        check_special(ids)
+        return WordPieceTokenizer(with_added(vocabulary, ids), **settings)
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged or another tokenizer's: {error}") from None
 
