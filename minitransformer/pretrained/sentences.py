@@ -3,6 +3,7 @@
 FOLDER/modules.json                     the steps, of which there are a BERT or one of its kind, pooling, and length 1
        1_Pooling/config.json            how tokens become one vector
        sentence_bert_config.json        how many tokens are read, and whether texts are lowered first
+       tokenizer_config.json            how many tokens are read, where the other does not say
 """
 
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from ..files import read_json, to_json
 from ..models import SentenceEncoder
+from ..models.heads.sentence_encoder import LEAST
 from .config import object_in
 from .tensors import shown
 
@@ -70,7 +72,7 @@ def length_of(folder):
         path = Path(folder) / file
         length = object_in(path).get(name) if path.is_file() else None
         if length is not None:
-            if type(length) is not int or length < 3:
+            if type(length) is not int or length < LEAST:
                 raise ValueError(f"{path} has the {name} {shown(repr(length))}")
             return length
     return None
@@ -106,4 +108,5 @@ def sentence_files(model):
 
 def length_read(model):
     """The most tokens that a text may have, special ones too."""
-    return getattr(model, "max_length", None) or getattr(model, "body", model).context_length
+    context = getattr(model, "body", model).context_length
+    return min(getattr(model, "max_length", None) or context, context)

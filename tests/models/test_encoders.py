@@ -244,8 +244,8 @@ def test_heads_that_make_no_sense():
         TokenClassifier(BODY, 2.0)
     with pytest.raises(ValueError, match="pooling is mean or first, not 'max'"):
         SentenceEncoder(BODY, "max")
-    with pytest.raises(ValueError, match="max_length must be at least 1, not 0"):
-        SentenceEncoder(BODY, max_length=0)
+    with pytest.raises(ValueError, match="max_length must be at least 3, not 2"):
+        SentenceEncoder(BODY, max_length=2)
     with pytest.raises(FrozenInstanceError):
         BODY.n_layers = 3
 

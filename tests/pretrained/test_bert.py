@@ -97,6 +97,12 @@ def test_what_texts_it_is_made_for_is_kept(length, lowered, rng, tmp_path):
     assert load_pretrained(tmp_path / "bert").model == SentenceEncoder(BODY, lowers=lowered)
 
 
+def test_no_folder_says_more_tokens_than_the_context(rng, tmp_path):
+    saved(SentenceEncoder(BODY, max_length=BODY.context_length + 1), rng, tmp_path / "bert")
+    for file, name in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        assert json.loads((tmp_path / "bert" / file).read_text())[name] == BODY.context_length
+
+
 def test_padding_has_the_id_that_the_vocabulary_gives_it(rng, tmp_path):
     tokenizer = WordPieceTokenizer([*TOKENIZER.vocabulary[1:], "[PAD]"])
     save_pretrained(tmp_path / "bert", MODELS[0], MODELS[0].init(rng), tokenizer)

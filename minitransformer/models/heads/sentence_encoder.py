@@ -15,6 +15,7 @@ from ...ops import masked_mean, masked_mean_backward
 from ..checks import check_count
 
 POOLINGS = ("mean", "first")
+LEAST = 3  # tokens of a text: one between two special ones
 
 
 @registered("model")
@@ -31,7 +32,7 @@ class SentenceEncoder:
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {' or '.join(POOLINGS)}, not {self.pooling!r}")
         if self.max_length is not None:
-            check_count("max_length", self.max_length)
+            check_count("max_length", self.max_length, LEAST)
 
     def init(self, rng, dtype=np.float32):
         """Parameters drawn from `rng`, a NumPy generator."""
