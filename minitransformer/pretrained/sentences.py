@@ -66,16 +66,16 @@ def modules_of(folder):
 def length_of(folder):
     """The most tokens that a folder of sentence vectors is made for, special ones too; None where it does not say
 
-    Where sentence_bert_config.json does not, tokenizer_config.json may.
+    Where sentence_bert_config.json does not, tokenizer_config.json may; but there any number may stand for no limit.
     """
-    for file, name in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        path = Path(folder) / file
-        length = object_in(path).get(name) if path.is_file() else None
-        if length is not None:
-            if type(length) is not int or length < LEAST:
-                raise ValueError(f"{path} has the {name} {shown(repr(length))}")
-            return length
-    return None
+    path, beside = Path(folder) / "sentence_bert_config.json", Path(folder) / "tokenizer_config.json"
+    length = object_in(path).get("max_seq_length") if path.is_file() else None
+    if length is None:
+        length = object_in(beside).get("model_max_length") if beside.is_file() else None
+        return length if type(length) is int and length >= LEAST else None
+    if type(length) is not int or length < LEAST:
+        raise ValueError(f"{path} has the max_seq_length {shown(repr(length))}")
+    return length
 
 
 def lowers(folder):

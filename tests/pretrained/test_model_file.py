@@ -165,6 +165,16 @@ def test_what_was_added_and_does_not_fit(files, message, tmp_path):
     assert message in str(caught.value)
 
 
+def test_unigrams_have_a_space_behind_special_tokens(tmp_path):
+    folder = written(tmp_path, model(unigram_pieces(), [], []), "spiece.model")
+    for legacy in (True, None):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"legacy": legacy}))
+        assert read_tokenizer(folder, "t5").settings.before == "one more"
+    (tmp_path / "tokenizer_config.json").write_text('{"legacy": false}')
+    with pytest.raises(ValueError, match="spiece.model is damaged or another tokenizer: legacy is false"):
+        read_tokenizer(folder, "t5")
+
+
 def test_what_was_added_to_unigrams(tmp_path):
     """It may take the spaces before it, and none behind."""
     n, data = UNIGRAM.vocab_size, model(unigram_pieces(), [], [])

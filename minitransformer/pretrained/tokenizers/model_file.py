@@ -110,7 +110,9 @@ def special_in(model, takes):
 
 
 def unigram(model, takes, settings):
-    """Framed as T5's texts are, with </s> behind them, where there is one."""
+    """Framed as T5's texts are, with </s> behind them, where there is one; a space is put behind special tokens too."""
+    if settings.get("legacy") is False:
+        raise ValueError("legacy is false: no space is put behind its special tokens; what is here puts one")
     special = special_in(model, takes)
     if wrong := [text for text, sides in special.items() if sides not in ("", "before")]:
         raise ValueError(f"its token {shown(wrong[0])} has rstrip, which is not here")
