@@ -125,19 +125,16 @@ def by_kernel(gpu, work, repeats=FEWEST):
 
 def launches(gpu, work):
     """[(name of a kernel, seconds)] of all that work() launches, in that order"""
-    from minitransformer.kernels.cuda import device
+    from minitransformer.kernels.cuda.device import launches_go_to
 
-    found, start = [], device.start
+    found = []
 
     def timed(kernel, *how):
         gpu.flush()
         found.append((kernel.py_func.__name__, gpu.timed(lambda: start(kernel, *how))))
 
-    device.start = timed
-    try:
+    with launches_go_to(timed) as start:
         work()
-    finally:
-        device.start = start
     return found
 
 

@@ -11,6 +11,11 @@ def object_in(path):
     return found
 
 
+def object_if_any(path):
+    """The same, {} where there is no such file"""
+    return object_in(path) if path.is_file() else {}
+
+
 def check_config(config, sizes, fixed):
     """ValueError where a size is missing (ours -> theirs), or a setting is not as it is here (theirs -> its values)."""
     missing = [name for name in sizes.values() if name not in config]

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..files import read_json, to_json
 from ..models import SentenceEncoder
 from ..models.heads.sentence_encoder import LEAST
-from .config import object_in
+from .config import object_if_any, object_in
 from .tensors import shown
 
 POOLINGS = {  # what sentence-transformers calls it, and since version 6
@@ -68,10 +68,10 @@ def length_of(folder):
 
     Where sentence_bert_config.json does not, tokenizer_config.json may; but there any number may stand for no limit.
     """
-    path, beside = Path(folder) / "sentence_bert_config.json", Path(folder) / "tokenizer_config.json"
-    length = object_in(path).get("max_seq_length") if path.is_file() else None
+    path = Path(folder) / "sentence_bert_config.json"
+    length = object_if_any(path).get("max_seq_length")
     if length is None:
-        length = object_in(beside).get("model_max_length") if beside.is_file() else None
+        length = object_if_any(Path(folder) / "tokenizer_config.json").get("model_max_length")
         return length if type(length) is int and length >= LEAST else None
     if type(length) is not int or length < LEAST:
         raise ValueError(f"{path} has the max_seq_length {shown(repr(length))}")
@@ -81,7 +81,7 @@ def length_of(folder):
 def lowers(folder):
     """Whether a folder of sentence vectors says that a text is lowered first, whatever its tokenizer does then"""
     path = Path(folder) / "sentence_bert_config.json"
-    said = object_in(path).get("do_lower_case") if path.is_file() else None
+    said = object_if_any(path).get("do_lower_case")
     if said not in (None, False, True):
         raise ValueError(f"{path} has the do_lower_case {shown(repr(said))}, which is neither true nor false")
     return bool(said)

@@ -328,7 +328,7 @@ def test_the_one_file_comes_first(folder):
     found = read_bpe(folder)
     assert found.special == {"[PAD]": len(vocab)} and found.parts.takes == {"[PAD]": "behind"}
     (folder / "tokenizer_config.json").write_text('{"add_prefix_space": true}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"tokenizer_config\.json is no object, or add_prefix_space is true"):
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json: add_prefix_space is true"):
         read_bpe(folder)
 
 

@@ -156,7 +156,7 @@ def test_whether_a_space_is_put_behind_special_tokens(legacy, before, tmp_path):
             {"tokenizer_config.json": {"add_prefix_space": False}},
             "add_prefix_space is false; what is here puts a space",
         ),
-        ({"tokenizer_config.json": []}, "tokenizer_config.json is no object"),
+        ({"tokenizer_config.json": []}, "tokenizer_config.json is damaged: it is no object"),
     ],
 )
 def test_what_was_added_and_does_not_fit(files, message, tmp_path):

@@ -10,6 +10,7 @@ import json
 from ...files import read_json, read_lines, to_json
 from ...tokenizers import BPETokenizer
 from ...tokenizers.bpe import END_OF_TEXT
+from ..config import object_if_any
 from ..tensors import shown
 from .added import added_beside, added_in, by_id, entry_of
 
@@ -100,11 +101,9 @@ def merges_in(path):
 
 def settings_in(folder):
     """What tokenizer_config.json says, if it is there. ValueError where a text is not read as it is."""
-    if not (path := folder / "tokenizer_config.json").is_file():
-        return {}
-    config = read_json(path)
-    if not isinstance(config, dict) or config.get("add_prefix_space", False) is not False:
-        raise ValueError(f"{path} is no object, or add_prefix_space is true; what is here reads a text as it is")
+    config = object_if_any(path := folder / "tokenizer_config.json")
+    if config.get("add_prefix_space", False) is not False:
+        raise ValueError(f"{path}: add_prefix_space is true; what is here reads a text as it is")
     return config
 
 

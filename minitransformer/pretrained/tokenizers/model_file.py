@@ -12,9 +12,9 @@ Tokens that were added later stand beside it, in added_tokens.json or tokenizer_
 
 from typing import NamedTuple
 
-from ...files import read_json
 from ...tokenizers import SentencePieceTokenizer, UnigramTokenizer
 from ...tokenizers.charsmap import in_base64
+from ..config import object_if_any
 from ..protobuf import content, fields, number, real, text
 from ..tensors import shown
 from .added import added_beside, added_in, with_added
@@ -64,10 +64,9 @@ def longer(model, ids):
 
 def settings_beside(folder):
     """What tokenizer_config.json says, if it is there. ValueError where texts begin otherwise."""
-    path = folder / "tokenizer_config.json"
-    settings = read_json(path) if path.is_file() else {}
-    if not isinstance(settings, dict) or settings.get("add_prefix_space") is False:
-        raise ValueError(f"{path} is no object, or add_prefix_space is false; what is here puts a space before a text")
+    settings = object_if_any(path := folder / "tokenizer_config.json")
+    if settings.get("add_prefix_space") is False:
+        raise ValueError(f"{path}: add_prefix_space is false; what is here puts a space before a text")
     return settings
 
 

@@ -3,6 +3,7 @@
 from ...files import read_json, read_lines, to_json
 from ...tokenizers import WordPieceTokenizer
 from ...tokenizers.wordpiece import CONTINUES, LONGEST_WORD, SPECIAL
+from ..config import object_if_any
 from ..tensors import shown
 from .added import added_beside, added_in, by_id, with_added
 
@@ -16,9 +17,7 @@ def read_wordpiece(folder):
     else:
         raise ValueError(f"{folder} has no tokenizer: neither vocab.txt nor tokenizer.json")
     for beside in (folder / "config.json", folder / "tokenizer_config.json"):
-        config = read_json(beside) if beside.is_file() else {}
-        if not isinstance(config, dict):
-            raise ValueError(f"{beside} is damaged: it is no object")
+        config = object_if_any(beside)
         if wrong := {name: config[name] for name, known in KNOWN.items() if config.get(name) not in known}:
             raise ValueError(f"{beside}: its tokenizer is another than BERT's: {shown(wrong)}")
     if not (settings and config.get("tokenizer_class") in WHOLE):  # or these settings have the last word

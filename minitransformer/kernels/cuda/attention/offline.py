@@ -158,14 +158,14 @@ def launches(module, K, causal=True, masked=False):
     dtype = np.uint16 if module.__name__.endswith("tensor_cores") else np.float32
     q, k = np.zeros((2, 4, 8, K), dtype), np.zeros((2, 2, 16, K), dtype)
     mask = np.ones((2, 1, 1, 16), bool) if masked else None
-    before = device.start, arrays.on_device
-    device.start, arrays.on_device = note, lambda array: True  # arrays of NumPy will do
+    before, arrays.on_device = arrays.on_device, lambda array: True  # arrays of NumPy will do
     try:
-        y, saved = module.attention(q, k, k, mask=mask, causal=causal)
-        with suppress(NotImplementedError):
-            module.attention_backward(y, saved)
+        with device.launches_go_to(note):
+            y, saved = module.attention(q, k, k, mask=mask, causal=causal)
+            with suppress(NotImplementedError):
+                module.attention_backward(y, saved)
     finally:
-        device.start, arrays.on_device = before
+        arrays.on_device = before
     return found
 
 

@@ -1,0 +1,74 @@
+"""The report as a whole, and what is not timed."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.cuda import attention, run
+
+from .made_up import TINY, FakeGpu, toy
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_report_checks_first_and_keeps_everything(tmp_path, monkeypatch):
+    gpu, seen = FakeGpu(cold=3e-3, warm=2e-3), []
+    sizes = [TINY, TINY._replace(T=16)]
+
+    def timings(gpu, kept, late, without):
+        seen.append(set(without))
+        attention.run(gpu, kept, sizes, [toy(gpu), toy(gpu, "broken")], late, without)
+
+    def check(kept):
+        kept.add(kind="correct", what="broken: 3 cases", rung="broken", wrong=["T1"])
+        kept.add(kind="correct", what="toy: 3 cases", rung="toy", wrong=[])
+
+    def gave_up(kept):
+        raise RuntimeError("illegal address\nand more")
+
+    monkeypatch.setitem(run.TIMINGS, "attention", timings)
+    said = []
+    found = run.run(("attention",), tmp_path, checks=[check, gave_up], gpu=gpu, say=said.append)
+    assert seen == [{"broken"}] and [row["kind"] for row in found] == ["correct"] * 3 + ["attention"] * 4
+    result = json.loads((tmp_path / "gpu_report.json").read_text())
+    assert result["complete"] and result["gpu"]["device"] == "NVIDIA H200" and len(result["rows"]) == 7
+    assert (
+        "broken: 3 cases" in said[-1]
+        and "WRONG: T1" in said[-1]
+        and "WRONG: RuntimeError: illegal address" in said[-1]
+        and "toy float32 T16" in said[-1]
+    )
+    with Image.open(io.BytesIO((tmp_path / "gpu_report.png").read_bytes())) as image:
+        assert image.size[0] > 500
+    run.run(("attention",), tmp_path, gpu=gpu, say=said.append, minutes=-1)
+    assert not json.loads((tmp_path / "attention_cuda.json").read_text())["complete"]
+
+
+@pytest.mark.parametrize(
+    "command", [["bench", "attention", "--cuda"], ["bench", "step", "--cuda"], ["bench.gpu_report"]]
+)
+def test_the_simulator_is_not_timed(command, tmp_path):
+    """It would answer to everything that a device answers to, and its times would mean nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        env={"NUMBA_ENABLE_CUDASIM": "1", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 1 and "the simulator's times say nothing" in done.stderr and "Traceback" not in done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_benchmarks_have_no_device(monkeypatch, capsys):
+    from bench import __main__ as command
+
+    monkeypatch.setattr(sys, "argv", ["bench", "decoding", "--cuda"])
+    assert command.main() == 1 and "--cuda is for attention and step" in capsys.readouterr().err
