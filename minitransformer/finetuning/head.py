@@ -7,7 +7,7 @@ pooler, which is published with the body.
 from typing import Any, NamedTuple
 
 from ..models import SentenceEncoder
-from ..pretrained import ARCHITECTURES, ends_of, labels_of, load_pretrained, spare_rows
+from ..pretrained import ARCHITECTURES, chat_files, ends_of, labels_of, load_pretrained, spare_rows
 from ..pretrained.tensors import stored_tensors
 from ..trees import fill
 
@@ -19,6 +19,7 @@ class Start(NamedTuple):
     drawn: bool  # whether the head is a new one
     ends: Any = ()  # the ids with which a text ends, where the model writes
     spare: Any = None  # rows of the vocabulary that are no token's
+    chat: Any = None  # the files that say how a model is asked to write, where it writes
 
 
 def load_body(folder, head):
@@ -34,7 +35,7 @@ def starting_point(folder, found, head, labels, rng):
     """found: what `load_body` gave   labels: those of the data   rng: what a new head is drawn from   ->   Start"""
     spare = spare_rows(folder, found.model)
     if head is None:
-        return Start(found.model, found.p, [], False, ends_of(folder, found.tokenizer), spare)
+        return Start(found.model, found.p, [], False, ends_of(folder, found.tokenizer), spare, chat_files(folder))
     architecture = ARCHITECTURES[found.config["model_type"]]
     if architecture.published_head(found.config) is head and set(labels) <= set(labels_of(found)):
         whole = load_pretrained(folder, head=head)

@@ -8,6 +8,7 @@ FOLDER/config.json                      the architecture (`model_type`) and its 
        tokenizer.model                  that of a LLaMA, but not of a Llama 3; perhaps with added_tokens.json
 """
 
+from .chat import chat_files
 from .folder import (
     ARCHITECTURES,
     Pretrained,

@@ -17,6 +17,7 @@ from ..training import checkpoint
 from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
 from . import bert, distilbert, gpt2, llama, roberta
+from .chat import BESIDE
 from .config import object_in
 from .names import parameters_of, tensors_of
 from .sentences import length_read, made_for, sentence_files
@@ -176,12 +177,13 @@ def end_of(tokenizer):
     return {"bos_token_id": begin, "eos_token_id": tokenizer.end}
 
 
-def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=None):
+def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=None, chat=None):
     """Write a folder that `load_pretrained` and transformers read.
 
     labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
     ends: the ids with which a text ends (`ends_of` a folder); by default the tokenizer's
     spare: rows behind those of the tokens (`spare_rows` of a folder); by default none
+    chat: files that say how it is asked to write (`chat_files` of a folder); by default none
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -208,13 +210,15 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
-    about = json.loads(tokens.get("tokenizer_config.json", "{}"))
+    chat = chat or {}
+    about = json.loads(tokens.get(BESIDE, "{}")) | json.loads(chat.get(BESIDE, "{}"))
     about["model_max_length"] = length_read(model)  # where transformers cuts, if it is to
     files = {
+        **chat,
         "config.json": to_json(config),
         ONE: save(tensors_of(p, architecture.table(model)), metadata={"format": "pt"}),
         **tokens,
-        "tokenizer_config.json": to_json(about),
+        BESIDE: to_json(about),
         **sentence_files(model),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from minitransformer.convention import use_backend
 from minitransformer.decoding import decode
-from minitransformer.pretrained import load_pretrained, save_pretrained
+from minitransformer.pretrained import chat_files, load_pretrained, save_pretrained
 from minitransformer.pretrained.llama import table
 from minitransformer.pretrained.names import tensors_of
 from minitransformer.pretrained.tokenizers import read_tokenizer, tokenizer_files
@@ -141,6 +141,27 @@ def test_what_we_save_they_load(backend, published, tmp_path, rng):
     for text in ("The quick fox  über ☕", "", " a\n"):
         assert by_theirs(text)["input_ids"] == [tokenizer.begin, *tokenizer.encode(text)]
     assert len(by_theirs("The quick fox" * 99, truncation=True)["input_ids"]) == model.context_length
+
+
+TEMPLATE = "{% for turn in messages %}<{{ turn.role }}> {{ turn.content }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["in files", "in one"])
+@pytest.mark.parametrize("templates", [TEMPLATE, {"default": TEMPLATE, "tools": "{{ tools }}"}], ids=["one", "two"])
+def test_how_it_is_asked_to_write_goes_along(templates, apart, published, tmp_path):
+    """Templates and settings that they wrote; they find them in what is written here."""
+    folder, _ = published
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    theirs.chat_template = templates
+    theirs.save_pretrained(tmp_path / "theirs", save_jinja_files=apart)
+    transformers.GenerationConfig(do_sample=True, temperature=0.6, top_p=0.9).save_pretrained(tmp_path / "theirs")
+    found = load_pretrained(folder)
+    save_pretrained(tmp_path / "ours", *found[:3], chat=chat_files(tmp_path / "theirs"))
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert again.chat_template == templates
+    assert again.apply_chat_template([{"role": "a", "content": "é"}], tokenize=False) == "<a> é\n"
+    settings = transformers.GenerationConfig.from_pretrained(tmp_path / "ours")
+    assert (settings.do_sample, settings.temperature, settings.top_p) == (True, 0.6, 0.9)
 
 
 @pytest.mark.parametrize("spaces", ["normalizer", "first", "always"])
