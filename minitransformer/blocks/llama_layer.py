@@ -16,6 +16,7 @@ from .multi_head_attention import attend, keys_values, multi_head_attention, mul
 def llama_layer(p, x, *, n_heads, n_kv_heads, rotary, mask=None, eps=1e-6, key=None):
     """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)
 
+    mask: as in `attention`, beside the causal one
     rotary: the settings of `ops.rotary`: frequencies, positions, pairing
     key: what `stack` hands to every layer; nothing is dropped here
     """

@@ -28,6 +28,7 @@ def pre_norm_layer(
 ):
     """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)
 
+    mask, causal: as in `attention`
     dropout_rate: of what each branch says   attention_dropout_rate: of the attention's weights
     """
     saved, rate = {}, attention_dropout_rate
