@@ -23,6 +23,7 @@ def gated_feed_forward(p, x, *, activation):
 
 @backward_of(gated_feed_forward)
 def gated_feed_forward_backward(dy, saved):
+    """dx, g"""
     g = {}
     gate, up = saved["factors"]
     dh, g["down"] = linear_backward(dy, saved["down"])  # h = gate ⊙ up

@@ -31,6 +31,7 @@ def llama_layer(p, x, *, n_heads, n_kv_heads, rotary, mask=None, eps=1e-6, key=N
 
 @backward_of(llama_layer)
 def llama_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dh, g["feed_forward"] = gated_feed_forward_backward(dy, saved["feed_forward"])
     dh, g["norm2"] = rms_norm_backward(dh, saved["norm2"])

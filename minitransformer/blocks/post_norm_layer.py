@@ -45,6 +45,7 @@ def post_norm_layer(
 
 @backward_of(post_norm_layer)
 def post_norm_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dsum, g["norm2"] = layer_norm_backward(dy, saved["norm2"])
     dh = dropout_backward(dsum, saved["dropout2"])

@@ -46,6 +46,7 @@ def pre_norm_layer(
 
 @backward_of(pre_norm_layer)
 def pre_norm_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dh = dropout_backward(dy, saved["dropout2"])
     dh, g["feed_forward"] = feed_forward_backward(dh, saved["feed_forward"])
