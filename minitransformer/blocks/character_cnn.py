@@ -1,4 +1,4 @@
-"""A word as its characters say it (Kim et al. 2016, section 3; in a large model, Jozefowicz et al. 2016, section 3.3).
+"""A word as its characters say it (Kim et al. 2016, section 3; in a large model, Jozefowicz et al. 2016).
 
 forward     c = characters[ids]                                 (N, W, D), N words of at most W characters
             for every filter width K:  h_K = max over t of (W_K window_t(c) + b_K)
@@ -9,8 +9,7 @@ forward     c = characters[ids]                                 (N, W, D), N wor
 backward    the forward read from the bottom up; the characters were read by every width: add
 
 A word that nobody has ever seen has a vector like those of the words it is spelt like. Behind a word's last character
-there are zeros, as many as the widest filter asks for, so that every character begins a window, and padding changes
-nothing.
+there are zeros, K - 1 for a filter of width K, so that every character begins a window, and padding changes nothing.
 """
 
 import numpy as np
@@ -36,7 +35,7 @@ def character_cnn(p, ids, *, mask, activation):
     """p: character (C, D), a table; filters, [(E_i, D, K_i), ...]; highway, a list of layers (ΣE, ΣE); out (F, ΣE)
     ids (B, T, W)   mask (B, T, W) Boolean, True = a character is there   activation: f   ->   y (B, T, F)
 
-    Where a word has no character at all, y says nothing of any. ValueError for ids of other axes, and another mask.
+    Of a word without any character, y is the same whatever its ids. ValueError for ids of other axes, and another mask.
     """
     if ids.ndim != 3 or mask.shape != ids.shape:
         raise ValueError(

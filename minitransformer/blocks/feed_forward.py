@@ -21,6 +21,7 @@ def feed_forward(p, x, *, activation):
 
 @backward_of(feed_forward)
 def feed_forward_backward(dy, saved):
+    """dx, g"""
     g = {}
     dh, g["down"] = linear_backward(dy, saved["down"])
     dh = saved["by"].backward(dh, saved["activation"])

@@ -15,18 +15,19 @@ def gated_feed_forward(p, x, *, activation):
     saved = {"by": activation}
     gate, saved["gate"] = linear(p["gate"], x)  # (...,F)
     gate, saved["activation"] = activation(gate)
-    h, saved["up"] = linear(p["up"], x)  # (...,F)
-    saved["factors"] = gate, h
-    y, saved["down"] = linear(p["down"], gate * h)  # (...,D)
+    up, saved["up"] = linear(p["up"], x)  # (...,F)
+    saved["factors"] = gate, up
+    y, saved["down"] = linear(p["down"], gate * up)  # (...,D)
     return y, saved
 
 
 @backward_of(gated_feed_forward)
 def gated_feed_forward_backward(dy, saved):
+    """dx, g"""
     g = {}
-    gate, h = saved["factors"]
-    dproduct, g["down"] = linear_backward(dy, saved["down"])
-    dx_up, g["up"] = linear_backward(dproduct * gate, saved["up"])
-    dgate = saved["by"].backward(dproduct * h, saved["activation"])
+    gate, up = saved["factors"]
+    dh, g["down"] = linear_backward(dy, saved["down"])  # h = gate ⊙ up
+    dx_up, g["up"] = linear_backward(dh * gate, saved["up"])
+    dgate = saved["by"].backward(dh * up, saved["activation"])
     dx_gate, g["gate"] = linear_backward(dgate, saved["gate"])
     return dx_gate + dx_up, g  # x was used twice: add

@@ -16,6 +16,7 @@ from .multi_head_attention import attend, keys_values, multi_head_attention, mul
 def llama_layer(p, x, *, n_heads, n_kv_heads, rotary, mask=None, eps=1e-6, key=None):
     """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)
 
+    mask: as in `attention`, beside the causal one
     rotary: the settings of `ops.rotary`: frequencies, positions, pairing
     key: what `stack` hands to every layer; nothing is dropped here
     """
@@ -30,6 +31,7 @@ def llama_layer(p, x, *, n_heads, n_kv_heads, rotary, mask=None, eps=1e-6, key=N
 
 @backward_of(llama_layer)
 def llama_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dh, g["feed_forward"] = gated_feed_forward_backward(dy, saved["feed_forward"])
     dh, g["norm2"] = rms_norm_backward(dh, saved["norm2"])

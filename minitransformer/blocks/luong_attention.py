@@ -25,7 +25,7 @@ def luong_attention(p, x, memory, *, scores, mask=None):
 
     scores: `dot_scores`, `general_scores` or `concat_scores`   mask (B, S) Boolean, True = a token is there
     """
-    saved, of_scores = {"kind": scores}, [p["scores"]] if "scores" in p else []
+    saved, of_scores = {"by": scores}, [p["scores"]] if "scores" in p else []
     s, saved["scores"] = scores(*of_scores, x, memory)  # (B,T,S)
     z, saved["attend"] = context(s, memory, mask=mask)  # (B,T,E)
     y, saved["out"] = linear(p["out"], np.concatenate([z, x], -1))  # (B,T,D')
@@ -39,10 +39,9 @@ def luong_attention_backward(dy, saved):
     g = {}
     dy = tanh_backward(dy, saved["tanh"])
     dboth, g["out"] = linear_backward(dy, saved["out"])
-    _, v = saved["attend"].values
-    dz, dx = np.split(dboth, [v.shape[-1]], -1)
+    dz, dx = np.split(dboth, [saved["attend"].shape[-1]], -1)  # [z, x]
     ds, dmemory = context_backward(dz, saved["attend"])
-    dx_asked, dmemory_scored, *g_scores = saved["kind"].backward(ds, saved["scores"])
+    dx_asked, dmemory_scored, *g_scores = saved["by"].backward(ds, saved["scores"])
     if g_scores:
         (g["scores"],) = g_scores
     return dx + dx_asked, dmemory + dmemory_scored, g  # both were used twice: add

@@ -28,6 +28,7 @@ def post_norm_layer(
 ):
     """p: attention, norm1, feed_forward, norm2   x (B, T, D)   ->   y (B, T, D)
 
+    mask, causal: as in `attention`
     dropout_rate: of what each branch says   attention_dropout_rate: of the attention's weights
     """
     saved, rate = {}, attention_dropout_rate
@@ -44,6 +45,7 @@ def post_norm_layer(
 
 @backward_of(post_norm_layer)
 def post_norm_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dsum, g["norm2"] = layer_norm_backward(dy, saved["norm2"])
     dh = dropout_backward(dsum, saved["dropout2"])

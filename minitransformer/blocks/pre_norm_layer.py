@@ -28,6 +28,7 @@ def pre_norm_layer(
 ):
     """p: norm1, attention, norm2, feed_forward   x (B, T, D)   ->   y (B, T, D)
 
+    mask, causal: as in `attention`
     dropout_rate: of what each branch says   attention_dropout_rate: of the attention's weights
     """
     saved, rate = {}, attention_dropout_rate
@@ -45,6 +46,7 @@ def pre_norm_layer(
 
 @backward_of(pre_norm_layer)
 def pre_norm_layer_backward(dy, saved):
+    """dx, g"""
     g = {}
     dh = dropout_backward(dy, saved["dropout2"])
     dh, g["feed_forward"] = feed_forward_backward(dh, saved["feed_forward"])

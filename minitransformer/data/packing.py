@@ -16,7 +16,7 @@ from ..tokenizers import batch_of
 from .pairs import IGNORED
 
 FOLLOWS, RANDOM = 0, 1  # where the second segment comes from
-SHORT = 0.1  # the share of the rows that are to be shorter (Devlin et al. 2019, A.2), so that those are known too
+SHORT = 0.1  # the share of the rows that are to be shorter (as in the authors' code), so that those are known too
 
 
 class Tokens(NamedTuple):

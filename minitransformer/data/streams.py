@@ -9,13 +9,12 @@ in which it begins the next. Targets are the same ids one place on.
 
 import numpy as np
 
-from .windows import check_length
-
 
 def streams(ids, n):
     """ids (N)   ->   (n, ⌊N/n⌋): n pieces of the text, one a row. ValueError for a text that is too short."""
     ids = np.asarray(ids)
-    check_length(ids, n, "the text")
+    if len(ids) < 2 * n:
+        raise ValueError(f"the text has {len(ids)} tokens, too short for {n} streams of a token and the one after it")
     return ids[: len(ids) // n * n].reshape(n, -1)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from .batch import Batch, check_end, check_max_tokens
 from .sampling import log_probabilities
 
-MOST = 10  # of the length penalty; with a few more, no text is long enough, or short enough
+MOST = 10  # of the length penalty, above 0 or below; beyond it, little but the length would count
 
 
 class Hypothesis(NamedTuple):

@@ -38,8 +38,8 @@ def decode(
             break
         logits = batch.step(ids)  # (rows,V)
         check_end(end, logits.shape[1])
-        for text, row in zip(writing, logits):
-            texts[text].append(choose(probabilities(row, texts[text], **settings), rngs[text].random()))
+        for text, of_text in zip(writing, logits):
+            texts[text].append(choose(probabilities(of_text, texts[text], **settings), rngs[text].random()))
         going_on = [row for row, text in enumerate(writing) if texts[text][-1] != end]
         batch.keep(going_on)
         writing = writing[going_on]

@@ -27,7 +27,7 @@ CELL = weight_dropped(lstm)
 @registered("model")
 @dataclass(frozen=True)
 class AWDLSTM:
-    """The defaults are the published ones for the Penn Treebank."""
+    """The defaults are those with which the authors' program learns the Penn Treebank."""
 
     vocab_size: int = 10000
     n_layers: int = 3

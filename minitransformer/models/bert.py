@@ -4,7 +4,7 @@
     h = post-norm layers of h, in which every place attends to every other
 
 types tell a first text (0) from a second (1). What is made of h, a label for the text, for each token, a span, the
-tokens that were masked, is a head's: `heads/`. Weights start normal with deviation 0.02.
+tokens that were masked, is a head's: `heads/`. Weights start normal with standard deviation 0.02.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@
     h      = causal pre-norm layers of h, the feed-forward four times as wide, with the tanh GELU
     logits = token · LN(h)                                      the head is the token embedding itself
 
-Weights start normal with deviation 0.02, those that end a residual branch with 0.02/√(2 n_layers).
+Weights start normal with standard deviation 0.02, those that end a residual branch with 0.02/√(2 n_layers).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Parameters as BERT and LLaMA begin: normal with deviation 0.02, biases 0, norms that change nothing."""
+"""Parameters as BERT and LLaMA begin: normal with standard deviation 0.02, biases 0, norms that change nothing."""
 
 import numpy as np
 

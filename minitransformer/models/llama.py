@@ -4,8 +4,9 @@
     h      = causal layers of h: RMS norms, rotary positions, gated feed-forward; no biases anywhere
     logits = head · RMS(h)                              the head is a table of its own, or the token embedding
 
-From LLaMA 2 on, several query heads share the keys and values of one (Ainslie et al. 2023, grouped-query attention);
-from Llama 3.1 on, the rotary positions are scaled (`frequencies.py`). Weights start normal with deviation 0.02.
+In the largest of LLaMA 2, and in all from Llama 3 on, several query heads share the keys and values of one (Ainslie et
+al. 2023, grouped-query attention); from Llama 3.1 on, the rotary positions are scaled (`frequencies.py`). Weights start
+normal with standard deviation 0.02.
 """
 
 from dataclasses import dataclass

@@ -125,7 +125,7 @@ class LuongSeq2Seq:
 
     def attention_size(self, S, T):
         """The weights; of concat, what each pair of target and source is compared by, too."""
-        return T * S * (self.d_model if self.score == "concat" else 1)
+        return T * S * (self.d_model + 1 if self.score == "concat" else 1)
 
     def reading_size(self, S):
         """What all layers of the encoder keep of their steps."""

@@ -1,7 +1,8 @@
 """What recurrent models share: the sizes of their cells, how their parameters begin, the mask of a source.
 
-Cells begin uniform in ±1/√H, as in PyTorch, but for the forget gate of an LSTM, whose bias begins at 1: open (Gers,
-Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015). Other maps begin uniform in ±√(6 / (in + out)).
+The weights of cells begin uniform in ±1/√H, as in PyTorch; their biases at 0, but that of an LSTM's forget gate at 1:
+open (Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015). Tables begin normal with standard
+deviation 1, other maps uniform in ±√(6 / (in + out)), with biases of 0.
 """
 
 import numpy as np

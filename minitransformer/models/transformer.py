@@ -77,7 +77,7 @@ class Transformer:
         return {"n_heads": self.n_heads, "activation": relu}
 
     def init(self, rng, dtype=np.float32):
-        """Parameters drawn from `rng`, a NumPy generator: Glorot's uniform distribution, tables with deviation 1/√D."""
+        """Parameters drawn from `rng`, a NumPy generator: maps uniform (Glorot), tables of standard deviation 1/√D."""
         D, F = self.d_model, self.d_ff
 
         def affine(out, inp):

@@ -4,9 +4,9 @@
     v ← β₂ v + (1 - β₂) g²           v̂ = v / (1 - β₂ᵗ)        the mean of its square
     w ← w - η λ w - η m̂ / (√v̂ + ε)                            t counts from 1
 
-The decay λ acts on w itself, at the rate η, as in PyTorch; the paper's has its schedule alone, without Adam's α, and
-its λ is our η λ. Added to g, it would be divided by √v̂ and all but vanish where gradients are large. Nothing is
-differentiated through an update: it has no backward.
+The decay λ acts on w itself, at the rate η, as in PyTorch. Our η is the paper's schedule times Adam's α, but its decay
+has the schedule alone, so that its λ is our α λ. Added to g, it would be divided by √v̂ and all but vanish where
+gradients are large. Nothing is differentiated through an update: it has no backward.
 """
 
 import numpy as np

@@ -12,7 +12,7 @@ distances, and no position by itself.
 Which two columns are a point is published in two ways, and weights made for one are no good with the other:
 
     neighbours      a = 2i, b = 2i + 1          Su et al.; LLaMA as Meta published it
-    halves          a = i,  b = i + K/2         GPT-NeoX; every folder of the Hugging Face hub
+    halves          a = i,  b = i + K/2         GPT-NeoX; LLaMA's folders on the Hugging Face hub
 """
 
 import numpy as np

@@ -149,5 +149,5 @@ def span(lengths):
 
 
 def spread(right):
-    """Mean and deviation of the seeds, in per cent."""
+    """Mean and standard deviation of the seeds, in per cent."""
     return f"{100 * right.mean():.0f} ± {100 * right.std(ddof=1):.0f}" if len(right) > 1 else f"{100 * right[0]:.0f}"

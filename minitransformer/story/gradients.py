@@ -23,7 +23,7 @@ OPEN = 5.0  # the bias of a gate that keeps what is there: σ(5) = 0.993
 
 
 def plain(scale):
-    """A plain RNN whose recurrent weights are normal with deviation scale/√H."""
+    """A plain RNN whose recurrent weights are normal with standard deviation scale/√H."""
 
     def make(rng):
         p = cell(rng, "rnn", WIDTH, WIDTH, np.float64)

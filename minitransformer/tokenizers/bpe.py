@@ -47,17 +47,17 @@ class BPETokenizer(Tokenizer):
     """tokens: [bytes], by id; merges: [(left id, right id)], by rank.
 
     special: texts among the tokens, as `Special` takes them; by default <|endoftext|>, where it is one
-    rule: how text is cut into words, of `pretokens`   whole: whether a word that is a token is that one, merged or not
     Every byte must be a token, and so must what each merge makes: the bytes of its left token, then of its right one.
     The ids follow from the place in `tokens` alone, so that published tables fit whatever their order. ValueError for
     tables that are not like that.
     """
 
     name = "bpe"
+    rule = "gpt2"  # how text is cut into words, of `pretokens`
+    whole = False  # whether a word that is a token is that one, merged or not
 
-    def __init__(self, tokens, merges, special=None, *, rule="gpt2", whole=False):
+    def __init__(self, tokens, merges, special=None):
         super().__init__(tokens)
-        self.rule, self.whole = rule, whole
         self.ids = ids = {token: id for id, token in enumerate(tokens)}
         if len(ids) < len(tokens):
             raise ValueError("a token comes twice in the vocabulary")
@@ -81,16 +81,11 @@ class BPETokenizer(Tokenizer):
         self.known = remembered(self.encode_word)
 
     @classmethod
-    def train(cls, text, vocab_size, *, rule="gpt2"):
+    def train(cls, text, vocab_size):
         """A tokenizer of the 256 bytes and vocab_size - 256 merges, or fewer where no pair comes twice any more."""
         if vocab_size < 256:
             raise ValueError(f"vocab_size={vocab_size} has no room for the 256 bytes")
-        words = Counter(split(text, rule))
-        pairs = Pairs((word.encode("utf-8"), times) for word, times in words.items())
-        tokens, merges = [bytes([byte]) for byte in range(256)], list(frequent_pairs(pairs, 256, vocab_size))
-        for left, right in merges:
-            tokens.append(tokens[left] + tokens[right])
-        return cls(tokens, merges, rule=rule)
+        return cls(*learnt_tables(text, vocab_size, cls.rule))
 
     def encode(self, text):
         """text   ->   ids (T) int64. ValueError for half a surrogate pair, which has no UTF-8."""
@@ -148,3 +143,13 @@ class BPETokenizer(Tokenizer):
         if not isinstance(special := data["special"], dict | list):
             raise ValueError("its 'special' are no texts, with the spaces that they take or without")
         return cls(tokens, merges, special)
+
+
+def learnt_tables(text, vocab_size, rule):
+    """tokens, the 256 bytes and what the merges make; merges, of the most frequent pair each time"""
+    words = Counter(split(text, rule))
+    pairs = Pairs((word.encode("utf-8"), times) for word, times in words.items())
+    tokens, merges = [bytes([byte]) for byte in range(256)], list(frequent_pairs(pairs, 256, vocab_size))
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    return tokens, merges

@@ -10,7 +10,7 @@ is to be gone on with begins with <|begin_of_text|>, and ends with <|end_of_text
 ['the', ' cat', '<|eot_id|>', 'the']
 """
 
-from .bpe import BPETokenizer
+from .bpe import BPETokenizer, learnt_tables
 from .special import Special
 
 BEGIN, END, TURN = "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"
@@ -23,10 +23,11 @@ class Llama3Tokenizer(BPETokenizer):
     <|begin_of_text|> and <|end_of_text|> must be special. ValueError for tables that are not like that.
     """
 
-    name = "llama3"
+    name = rule = "llama3"
+    whole = True
 
     def __init__(self, tokens, merges, special=SPECIAL):
-        super().__init__(tokens, merges, special, rule="llama3", whole=True)
+        super().__init__(tokens, merges, special)
         if missing := [text for text in (BEGIN, END) if text not in self.special]:
             raise ValueError(f"the vocabulary has no special {', '.join(missing)}")
         self.begin, self.end = self.special[BEGIN], self.special[END]
@@ -37,6 +38,5 @@ class Llama3Tokenizer(BPETokenizer):
         n = len(SPECIAL)
         if vocab_size < n + 256:
             raise ValueError(f"vocab_size={vocab_size} has no room for {n} special tokens and the 256 bytes")
-        text = Special(SPECIAL).rule.sub(" ", text)
-        bpe = BPETokenizer.train(text, vocab_size - n, rule="llama3")
-        return cls([*bpe.tokens, *(text.encode("utf-8") for text in SPECIAL)], bpe.merges)
+        tokens, merges = learnt_tables(Special(SPECIAL).rule.sub(" ", text), vocab_size - n, cls.rule)
+        return cls([*tokens, *(text.encode("utf-8") for text in SPECIAL)], merges)

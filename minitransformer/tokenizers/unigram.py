@@ -15,7 +15,7 @@ or their bytes, where there are tokens for bytes. T5, ALBERT and XLM-RoBERTa hav
 ['▁slow', 'er', '▁new', 'est']
 
 The same text may also be cut at random, likelier cuts more often: a model that sees many of them learns what is in a
-word (subword regularisation, section 3.1).
+word (subword regularisation, sections 2.1 and 3.3).
 
 >>> for seed in (1, 2):
 ...     cut = tokenizer.sample("newest", np.random.SeedSequence(seed), sharpness=0.1)

@@ -10,8 +10,8 @@ longest piece that the vocabulary has. Those that do not begin a word are writte
 A word that cannot be made of pieces to its end, or is longer than a hundred characters, is one [UNK]. Special tokens
 that stand in a text are themselves, so that "[MASK]" can be asked for.
 
-Training, of which the papers give another criterion for each use, goes as in byte-pair encoding: the most frequent pair
-of neighbours becomes a piece.
+The two papers choose pieces by two different criteria. Here training goes as in byte-pair encoding: the most frequent
+pair of neighbours becomes a piece.
 """
 
 import re

@@ -4,8 +4,8 @@
     from step T on  w̄ = mean of w after steps T, T + 1, ...          w̄ ← w̄ + (w - w̄) / n, the n-th of them
 
 With a constant η the steps never come to rest: they go round and round what they look for, and their mean is nearer to
-it. T is when that has begun: as soon as a loss that was measured is above the least of those measured more than n
-times before ("non-monotonically triggered": not at the first that is above its predecessor).
+it. T is when that has begun: as soon as a loss that was measured is above the least of those measured more than
+`patience` times before ("non-monotonically triggered": not at the first that is above its predecessor).
 
 It walks the gradients by name and asks for nothing else, as AdamW does.
 """

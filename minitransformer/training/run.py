@@ -87,7 +87,7 @@ def machine():
 class Run:
     """One training run. `Run.start` begins one, `Run.resume` goes on with one; `train()` does the work.
 
-    task: what is learnt, and from what (tasks.py): its settings, tokenizer, model and loss, its batches, its schedule
+    task: what is learnt, and from what (tasks/): its settings, tokenizer, model and loss, its batches, its schedule
     """
 
     def __init__(self, folder, task, training):

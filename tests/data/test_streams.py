@@ -29,6 +29,8 @@ def test_lengths_vary_about_the_one_that_is_asked_for(rng):
     assert min(ids.shape[1] for ids, _ in pieces(np.zeros((1, 500), int), 4, rng)[:-1]) >= 5
 
 
-def test_a_text_that_is_too_short():
-    with pytest.raises(ValueError, match="the text has 3 tokens, too short"):
-        streams(np.arange(3), 3)
+@pytest.mark.parametrize("length", [0, 3, 5])
+def test_a_text_that_is_too_short(length):
+    """A stream of one token has nothing to be told."""
+    with pytest.raises(ValueError, match=f"the text has {length} tokens, too short for 3 streams"):
+        streams(np.arange(length), 3)

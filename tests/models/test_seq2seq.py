@@ -9,7 +9,7 @@ from minitransformer.decoding import beam_search, decode
 from minitransformer.models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq
 from minitransformer.trees import leaves, tree_map
 
-from ..arrays import bytes_of, same_bits
+from ..arrays import arrays_in, bytes_of, same_bits
 from .encoder_decoders import (
     MOVED,
     V,
@@ -136,6 +136,15 @@ def test_the_published_size():
     weights = {path: leaf.size for path, leaf in leaves(p) if path.endswith("weight")}
     assert sum(weights.values()) == 384_000_000
     assert sum(size for path, size in weights.items() if "coder" in path) == 64_000_000
+
+
+@pytest.mark.parametrize("score", ["dot", "general", "concat"])
+def test_what_attention_takes_is_what_it_keeps_of_each_pair_of_places(score, rng):
+    model, S, T = LuongSeq2Seq(**SMALL, n_layers=1, score=score), 7, 5
+    p = model.init(rng)
+    _, saved = model.forward(p, rng.integers(0, V, (1, S)), rng.integers(0, W, (1, T)))
+    kept = arrays_in(saved["cross_attention"])
+    assert sum(array.size for array in kept if array.shape[:3] == (1, T, S)) == model.attention_size(S, T)
 
 
 @every_model

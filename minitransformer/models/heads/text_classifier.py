@@ -66,7 +66,7 @@ class TextClassifier:
         dh = self.activation.backward(dh, saved["activation"])
         dh, g["pooler"] = linear_backward(dh, saved["pooler"])
         dfirst = dropout_backward(dh, saved["first"])
-        dh = np.zeros(saved["shape"], dfirst.dtype)
+        dh = np.zeros(saved["shape"], dfirst.dtype, like=dfirst)
         dh[:, 0] = dfirst  # nobody looked at the other places
         g["body"] = self.body.backward(dh, saved["body"])
         return g
