@@ -7,6 +7,7 @@ JSON and a picture. What is wrong is not timed.
 
 import argparse
 import sys
+import time
 
 from .__main__ import RESULTS
 
@@ -19,10 +20,10 @@ def fragments(rows):
 
 
 def rungs(rows, seconds=180, ask=None):
-    """Many processes at once; where not one of them could tell anything, all is asked here."""
+    """Many processes at once; where not one of them could tell anything, all is asked here while there is time."""
     from .cuda.correct import LATE, check_rungs, jobs, side_by_side
 
-    failed, told = [], False
+    failed, told, end = [], False, time.monotonic() + seconds
     for (what, *which), found, problem in (ask or side_by_side)(jobs(), seconds):
         told = told or bool(found)
         for row in found:
@@ -35,6 +36,8 @@ def rungs(rows, seconds=180, ask=None):
     if failed and not told:  # processes of their own cannot use this device
         for row in check_rungs():
             checked(rows, row, "of every width")
+            if time.monotonic() > end:  # one by one they take minutes
+                break
         return
     for what, which, problem in failed:
         if what == "step":

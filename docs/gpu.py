@@ -38,7 +38,7 @@ def where(result):
     with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
     checks = rows_of(result, "correct") + rows_of(result, "layout")
     right = sum(row.get("wrong") == [] for row in checks)
-    cut = "" if result["complete"] else " Its time was over before everything was reached."
+    cut = "" if result["complete"] else " Not everything was reached."
     for run in sorted({row["run"] for row in result["rows"] if row.get("run")}):
         lengths = sorted({row["T"] for row in result["rows"] if row.get("run") == run})
         cut += f" What it says of T {' and '.join(f'{T:,}' for T in lengths)} is of another run ({run})."

@@ -134,7 +134,7 @@ def least_time(size):
 def time(seconds):
     """With three digits, in a unit that suits."""
     for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1 or unit == "µs":
+        if seconds * factor >= 0.9995 or unit == "µs":  # from there on it is rounded to 1
             value = seconds * factor
             return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 

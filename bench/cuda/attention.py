@@ -5,9 +5,9 @@ numbers are in all of them, drawn once, and numbers that bfloat16 has, so that b
 Operations are counted as papers do: 4 T S K a head forward and 10 backward (with the recomputed scores), half of that
 under a causal mask.
 
-Who is compared comes first, at all lengths; then, kernel by kernel, what the time of our rungs goes to, and what
-PyTorch calls its kernels; then whoever computes on the processor; last the lower rungs, and what else PyTorch has, at
-a few lengths.
+Who is compared comes first, at all lengths; then, kernel by kernel, what the time of our rungs goes to; then whoever
+computes on the processor; then the lower rungs, and what else PyTorch has, at a few lengths; last, what PyTorch calls
+its kernels.
 """
 
 from functools import cache
@@ -103,15 +103,17 @@ def run(gpu, rows, sizes=None, among=None, late=lambda seconds=0: False, without
                 key = contender.name, contender.precision, size.K, size.causal
                 if slow.get(key) or size not in asked[contender]:
                     continue
-                if late(SECONDS_ON_HOST if contender.name in HOST else 0):
+                if late():
                     return
+                if contender.name in HOST and late(SECONDS_ON_HOST):  # others may have time enough
+                    continue
                 inputs = inputs_of(size)
                 if size not in known:
                     known[size] = expected(inputs, size)
                 slow[key] = one(gpu, rows, size, contender, inputs, known[size], compiled)
         if turn(some[0]) == 0 and not late():
             tell_launches(gpu, rows, sizes or SIZES, some, late)
-            tell_kernels(rows, sizes or SIZES, some, late)
+    tell_kernels(rows, sizes or SIZES, [who for who in everybody if turn(who) == 0], late)
 
 
 def by_turns(everybody):
@@ -142,7 +144,7 @@ def tell_launches(gpu, rows, sizes, some, late):
 def tell_kernels(rows, sizes, some, late):
     """What is launched for those that do not say so themselves, at the first causal size of each width.
 
-    After the timings, not between them: a profiler that has been on may go on listening to every launch.
+    After all timings: a profiler takes seconds each time, and one that has been on may go on listening to every launch.
     """
     for size in {size.K: size for size in reversed(sizes) if size.causal}.values():
         for contender in some:

@@ -114,10 +114,11 @@ def picture(rows, title):
     groups = sorted({group for group, _ in lines})
     columns = next(n for n in (4, 2, 1) if len(groups) > n or n == 1)
     height = -(-max(len(groups), 1) // columns)
-    figure = Figure(figsize=(4.6 * columns, 3.6 * height + 0.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 3.6 * height + 1.2), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    names = list(dict.fromkeys(contender for _, contender in lines))
-    colour = {name: colormaps["tab20"](i % 20) for i, name in enumerate(names)}  # the same in all panels
+    names = list(dict.fromkeys(contender.split(",")[0] for _, contender in lines))
+    colours = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]  # the strong ones first
+    colour, drawn = dict(zip(names, colours)), {}
     panels = figure.subplots(height, columns, squeeze=False).flat
     for axes, group in zip(panels, groups, strict=False):
         for (its_group, contender), points in lines.items():
@@ -125,11 +126,12 @@ def picture(rows, title):
                 ours = "PyTorch" not in contender
                 name = contender.split(",")[0]
                 style = {
-                    "color": colour[contender],
+                    "color": colour[name],
                     "linestyle": "-" if ours else "--",
                     "linewidth": 1.8 if ours else 1.2,
                 }
-                axes.plot(*zip(*[(T, 1e3 * t) for T, t in points]), marker="o", markersize=3.5, label=name, **style)
+                shape = zip(*[(T, 1e3 * t) for T, t in points])
+                (drawn[name],) = axes.plot(*shape, marker="o", markersize=3.5, label=name, **style)
         axes.set(yscale="log", xlabel="T", ylabel="ms")
         axes.set_title(group, fontsize=10)
         axes.set_xscale("log", base=2)
@@ -141,9 +143,9 @@ def picture(rows, title):
             axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
     for axes in list(figure.axes)[len(groups) :]:
         axes.set_visible(False)
+    figure.legend(handles=[drawn[name] for name in names], loc="outside lower center", ncols=2 * columns, frameon=False)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()

@@ -48,14 +48,18 @@ def run(names, out, *, checks=(), minutes=7.5, gpu=None, say=print):
     wrong = {row["rung"] for row in rows.rows if row.get("wrong") and "rung" in row}
     late = Late(end)
     for benchmark in names:
-        TIMINGS[benchmark](gpu, rows, late=late, without=wrong)
+        try:
+            TIMINGS[benchmark](gpu, rows, late=late, without=wrong)
+        except Exception as error:  # the others go on, and what is there already is told
+            rows.add(kind=benchmark, what="all that was left", wrong=[in_a_line(error)])
     cut = late.was
+    complete = not cut and not any(row.get("wrong") for kind in names for row in rows.named(kind))
+    write_atomically(out / f"{name}.json", to_json(about | {"complete": complete, "rows": rows.rows}))
     held = [f"{bar.verdict:<14}{bar.what}: {bar.found}" for bar in bars(rows.rows)]
     notes = [*exponents(rows.rows), *kernels(rows.rows), *held, f"in {time.monotonic() - begin:.0f} seconds"]
     say("\n".join(["", table(rows.rows), *notes]))
     if cut:
         say(f"after {minutes:g} minutes, nothing new was begun: what is missing was not reached")
-    write_atomically(out / f"{name}.json", to_json(about | {"complete": not cut, "rows": rows.rows}))
     try:
         png = picture(rows.rows, f"attention on {gpu.name}, {about['date']}") if "attention" in names else None
     except ImportError:

@@ -140,4 +140,4 @@ def test_rows_of_another_run_are_told_apart(shown):
 
 
 def test_a_report_that_was_cut_short_says_so():
-    assert "before everything was reached" in gpu.where(RESULT | {"complete": False})
+    assert "Not everything was reached" in gpu.where(RESULT | {"complete": False})

@@ -64,7 +64,15 @@ def test_an_empty_column_is_left_out():
 
 
 @pytest.mark.parametrize(
-    "seconds, text", [(1.234, "1.23 s"), (0.0123, "12.3 ms"), (0.2345, "234 ms"), (4.5e-7, "0.45 µs"), (120, "120 s")]
+    "seconds, text",
+    [
+        (1.234, "1.23 s"),
+        (0.0123, "12.3 ms"),
+        (0.2345, "234 ms"),
+        (4.5e-7, "0.45 µs"),
+        (120, "120 s"),
+        (0.99996e-3, "1 ms"),
+    ],
 )
 def test_times_in_a_unit_that_suits(seconds, text):
     assert timings.time(seconds) == text

@@ -73,15 +73,15 @@ def test_where_a_check_compiled_it_that_is_what_it_took(tmp_path):
     assert forward["compile"] == 2.5 and backward["compile"] < 8  # that one had no mask, or was not causal
 
 
-def test_who_is_compared_comes_first_and_what_it_launches_is_told_before_the_others_come(tmp_path):
+def test_who_is_compared_comes_first_then_the_others_and_a_profiler_last(tmp_path):
     gpu = FakeGpu(1e-3, 1e-3)
     sizes = [TINY, TINY._replace(T=16)]
     among = [toy(gpu, name, precision=p) for name, p in (("PyTorch MATH", "float32"), *attention.COMPARED[2:4])]
     found = told(gpu, *among, tmp_path=tmp_path, sizes=sizes)
     order = [(row["contender"].split(",")[0], row["kind"], row.get("T")) for row in found][::2]
     first = [(name, "attention", T) for T in (8, 16) for name in ("tensor_cores", "PyTorch FLASH_ATTENTION")]
-    first += [("tensor_cores", "launches", 8), ("PyTorch FLASH_ATTENTION", "kernels", None)]
-    assert order == [*first, *(("PyTorch MATH", "attention", T) for T in (8, 16))]
+    others = [("tensor_cores", "launches", 8), *(("PyTorch MATH", "attention", T) for T in (8, 16))]
+    assert order == [*first, *others, ("PyTorch FLASH_ATTENTION", "kernels", None)]
     launched = [row for row in found if row["kind"] == "kernels"]
     assert [(row["way"], row["kernels"], row["K"], row["causal"]) for row in launched] == [
         (way, ["a kernel"], 4, True) for way in ("forward", "backward")
@@ -150,6 +150,12 @@ def test_the_processor_is_not_asked_without_half_a_minute():
     assert asked == []
     attention.run(FakeGpu(), kept, [size], [host], late=lambda seconds=0: seconds > 60)
     assert [row["launch"] for row in asked] == [None, None]
+
+
+def test_less_than_half_a_minute_is_left_to_the_others(tmp_path):
+    gpu, host = FakeGpu(), Contender("NumPy", "float32", by_backend("reference"))
+    found = told(gpu, host, toy(gpu), tmp_path=tmp_path, late=lambda seconds=0: seconds > 10)
+    assert {row["contender"] for row in found} == {"toy, float32"}
 
 
 def test_all_sizes_have_the_same_numbers_in_both_precisions():

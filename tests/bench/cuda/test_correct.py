@@ -67,5 +67,9 @@ def test_a_process_that_dies_is_a_row_that_says_so(tmp_path):
 def test_where_no_process_can_tell_anything_it_is_asked_here(tmp_path, monkeypatch):
     kept = rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
     monkeypatch.setattr(correct, "check_rungs", lambda: [FINE])
-    gpu_report.rungs(kept, ask=asked((("flash", "64"), [], "ended with status 1: exclusive")))
+    died = ("flash", "64"), [], "ended with status 1: exclusive"
+    gpu_report.rungs(kept, ask=asked(died))
     assert [row["wrong"] for row in kept.rows] == [[]]
+    monkeypatch.setattr(correct, "check_rungs", lambda: iter([FINE, FINE]))
+    gpu_report.rungs(kept, -1, ask=asked(died))  # whose time is over after the first
+    assert len(kept.rows) == 2

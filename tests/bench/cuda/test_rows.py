@@ -1,5 +1,10 @@
 """What becomes of rows: lines."""
 
+import io
+
+from matplotlib.figure import Figure
+from PIL import Image
+
 from bench import picture
 from bench.cuda import rows
 
@@ -17,3 +22,22 @@ def test_lengths_become_lines():
     assert rows.shown(2.5e-3) == "2.5 ms" and rows.shown(4e-6) == "4 µs" and rows.shown(None) == "-"
     assert rows.shown(0.9996) == "1 s" and rows.shown(0.9996e-3) == "1 ms" and rows.shown(0.999) == "999 ms"
     assert picture.shown(999.6) == "1 s" and picture.shown(999.4) == "999 ms"
+
+
+def test_one_legend_has_a_name_and_a_colour_for_each_in_all_panels(monkeypatch):
+    drawn, legend = [], Figure.legend
+    monkeypatch.setattr(Figure, "legend", lambda figure, **how: drawn.append(figure) or legend(figure, **how))
+    kept = [
+        {"group": f"{precision} {way}", "contender": f"{name}, {precision}", "T": T, "warm": T / 1e6}
+        for precision in ("float32", "bfloat16")
+        for way in ("forward", "backward")
+        for name in ("a rung", "PyTorch X")
+        for T in (512, 1024)
+    ]
+    with Image.open(io.BytesIO(rows.picture(kept, "a title"))) as image:
+        assert image.size[0] > 500
+    (figure,) = drawn
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a rung", "PyTorch X"]
+    colours = [{line.get_label(): line.get_color() for line in axes.lines} for axes in figure.axes]
+    assert len(colours) == 4 and all(each == colours[0] for each in colours) and len(set(colours[0].values())) == 2
+    assert all(axes.get_legend() is None for axes in figure.axes)

@@ -49,6 +49,28 @@ def test_the_report_checks_first_and_keeps_everything(tmp_path, monkeypatch):
     assert not json.loads((tmp_path / "attention_cuda.json").read_text())["complete"]
 
 
+def test_what_a_benchmark_leaves_that_fails_is_told_and_the_next_one_comes(tmp_path, monkeypatch):
+    def fails(gpu, kept, late, without):
+        kept.add(kind="step", what="before", refused="too large")
+        raise RuntimeError("gone\nand more")
+
+    monkeypatch.setitem(run.TIMINGS, "step", fails)
+    monkeypatch.setitem(run.TIMINGS, "attention", lambda gpu, kept, **how: kept.add(kind="layout", what="a", wrong=[]))
+    said = []
+    found = run.run(("step", "attention"), tmp_path, gpu=FakeGpu(), say=said.append)
+    assert [row.get("wrong") for row in found] == [None, ["RuntimeError: gone"], []] and "gone" in said[-1]
+    result = json.loads((tmp_path / "step_cuda.json").read_text())
+    assert len(result["rows"]) == 3 and not result["complete"]
+
+
+def test_rows_are_kept_where_there_is_no_telling_of_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(run.TIMINGS, "step", lambda gpu, kept, **how: kept.add(kind="layout", what="a", wrong=[]))
+    monkeypatch.setattr(run, "bars", lambda rows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.run(("step",), tmp_path, gpu=FakeGpu(), say=lambda line: None)
+    assert json.loads((tmp_path / "step_cuda.json").read_text())["rows"][0]["what"] == "a"
+
+
 @pytest.mark.parametrize(
     "command", [["bench", "attention", "--cuda"], ["bench", "step", "--cuda"], ["bench.gpu_report"]]
 )
