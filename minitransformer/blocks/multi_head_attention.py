@@ -35,7 +35,7 @@ def multi_head_attention(
     mask (B or 1, H or 1, T or 1, S) Boolean, True = may attend; dropout_rate and key act on the weights
     rotary: settings of `ops.rotary`, by which queries and keys are turned; None: they are not
     """
-    saved = {"n_heads": n_heads, "n_kv_heads": n_kv_heads or n_heads}
+    saved = {"n_heads": n_heads}
     q, saved["q"] = linear(p["q"], x)
     k, saved["k"] = linear(p["k"], memory)
     v, saved["v"] = linear(p["v"], memory)

@@ -1,14 +1,21 @@
 """The feed-forward network, the two kinds of layer, layers of layers, and layers that run again in the backward."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from minitransformer.blocks import (
     Cache,
     feed_forward,
+    llama_layer,
+    llama_layer_step,
     multi_head_attention,
+    post_norm_decoder_layer,
+    post_norm_decoder_layer_step,
     post_norm_layer,
     pre_norm_decoder_layer,
+    pre_norm_decoder_layer_step,
     pre_norm_layer,
     pre_norm_layer_step,
     recompute,
@@ -81,6 +88,16 @@ def test_the_three_dropouts_of_a_layer_drop_different_things(rng):
     assert kept1.shape == kept2.shape == x.shape and not np.array_equal(kept1, kept2)
 
 
+@pytest.mark.parametrize(
+    "layer", [*LAYERS, pre_norm_decoder_layer, post_norm_decoder_layer], ids=lambda layer: layer.name
+)
+def test_a_key_without_a_rate_drops_nothing(layer, rng):
+    draw = Draw(rng)
+    p, x, memory = draw.decoder_layer(6, 5), draw(3, 4, 6), [] if layer in LAYERS else [draw(3, 5, 6)]
+    y, drawn = (layer(p, x, *memory, n_heads=2, activation=relu, key=key)[0] for key in (None, draw.key()))
+    assert np.array_equal(y, drawn)
+
+
 @pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (3, 1), (1, 3), (4,)], ids=str)
 def test_a_step_of_a_layer_is_the_layer(chunks, rng):
     draw = Draw(rng)
@@ -89,6 +106,20 @@ def test_a_step_of_a_layer_is_the_layer(chunks, rng):
     pieces = np.split(x, np.cumsum(chunks)[:-1], axis=1)
     y = np.concatenate([pre_norm_layer_step(p, piece, cache, **static) for piece in pieces], 1)
     np.testing.assert_allclose(y, pre_norm_layer(p, x, causal=True, **static)[0], rtol=1e-12, atol=1e-12)
+
+
+STEPS = {
+    llama_layer: llama_layer_step,
+    pre_norm_layer: pre_norm_layer_step,
+    pre_norm_decoder_layer: pre_norm_decoder_layer_step,
+    post_norm_decoder_layer: post_norm_decoder_layer_step,
+}
+
+
+@pytest.mark.parametrize("layer", STEPS, ids=lambda layer: layer.name)
+def test_a_step_has_the_defaults_of_its_layer(layer):
+    of_layer, of_step = (inspect.signature(each).parameters for each in (layer, STEPS[layer]))
+    assert all(of_step[name].default == of_layer[name].default for name in of_step.keys() & of_layer.keys())
 
 
 # --------------------------------------------------------------------------------------------------- layers of layers
