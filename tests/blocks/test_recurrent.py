@@ -93,6 +93,12 @@ def test_the_dropouts_drop_different_things(rng):
     assert "dropout" not in saved[0] and not np.array_equal(*kept)
 
 
+def test_a_key_without_a_rate_drops_nothing(rng):
+    draw = Draw(rng)
+    p, x = [draw.cell(1, width, 6) for width in (D, 6, 6)], draw(B, T, D)
+    assert same_bits(recurrence(rnn)(p, x, key=draw.key())[0], recurrence(rnn)(p, x)[0])
+
+
 def test_settings_reach_every_layer(rng):
     draw = Draw(rng)
     p = [draw.cell(1, width, H) for width in (D, H)]
