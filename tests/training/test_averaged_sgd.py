@@ -51,6 +51,7 @@ def test_a_mean_is_nearer_than_where_it_goes_round(rng):
         (2, [5, 3, 4, 4, 3.5], 5),  # above the 3, as soon as that is not one of the last two
         (1, [5, 3, 4, 4], 4),
         (0, [5, 3, 4], 3),
+        (0, [5, 3, 4, 5], 3),  # once it has begun, no loss begins it again
         (5, [1, 9, 9, 9, 9, 9, 9], 7),
     ],
 )
