@@ -55,6 +55,16 @@ def test_a_zero_gradient_leaves_biases_and_norms_and_shrinks_matrices():
         np.testing.assert_allclose(w, expected, rtol=1e-14, err_msg=path)
 
 
+def test_a_gradient_counts_as_it_is_unless_it_is_clipped():
+    """To the moments: how long a gradient is, the first step does not show."""
+    moments = []
+    for factor in ({}, {"factor": 0.5}):
+        optimizer = AdamW()
+        optimizer.step({"w": np.zeros(2)}, {"w": np.array([1.0, -4.0])}, 0.1, **factor)
+        moments.append(optimizer.m["w"])
+    np.testing.assert_allclose(moments, [[0.1, -0.4], [0.05, -0.2]], rtol=1e-14)
+
+
 def test_the_first_step_is_the_rate_whatever_the_gradient():
     for scale in (1e-4, 1.0, 1e6):
         p = {"b": np.zeros(3)}
@@ -124,6 +134,8 @@ def test_warmup_then_cosine():
 def test_warmup_then_a_line():
     rate = warmup_linear(peak=1.0, end=0.0, warmup=10, steps=20)
     assert [round(rate(step), 10) for step in (0, 9, 10, 14, 19)] == [0.1, 1.0, 0.9, 0.5, 0.0]
+    rate = warmup_linear(peak=1.0, end=0.2, warmup=10, steps=20)
+    assert [round(rate(step), 10) for step in (0, 9, 10, 14, 19)] == [0.1, 1.0, 0.92, 0.6, 0.2]
 
 
 def test_no_warmup_and_a_run_of_one_step():
@@ -156,6 +168,11 @@ def test_the_slanted_triangle_is_the_published_equation(steps, cut, ratio):
         assert rate(t) == pytest.approx(0.01 * (1 + max(p, 0) * (ratio - 1)) / ratio, rel=1e-12)
     assert rate(0) == pytest.approx(0.01 / ratio) and max(range(steps), key=rate) == top and rate(top) == 0.01
     assert rate(10 * steps) == pytest.approx(0.01 / ratio)
+
+
+def test_the_published_triangle_rises_in_a_tenth_of_the_steps_to_32_times_its_least():
+    rate = slanted_triangular(peak=3.2, steps=100)
+    assert rate(0) == rate(100) == pytest.approx(0.1) and max(range(100), key=rate) == 10
 
 
 def test_a_triangle_needs_a_step_to_rise():
@@ -203,6 +220,11 @@ def test_a_mean_of_means_is_another_loss():
     whole = batch(rng)
     means = [float(loss(p, *piece)[0]) for piece in cut(whole, 3)]
     assert abs(np.mean(means) - float(loss(p, *whole)[0])) > 0.01
+
+
+def test_there_are_no_more_pieces_than_rows():
+    pieces = cut((np.arange(5), np.arange(10).reshape(5, 2)), 8)
+    assert [(len(ids), len(targets)) for ids, targets in pieces] == [(1, 1)] * 5
 
 
 def test_a_batch_without_a_single_target():
