@@ -119,6 +119,25 @@ def test_without_states_they_are_zero(cell, rng):
 
 
 @each_cell
+def test_whoever_looks_step_by_step(cell, rng):
+    draw, S, E, A = Draw(rng), 6, 4, 7
+    look = {"query": draw.linear(A, H), "key": {"weight": draw(A, E)}, "score": {"weight": draw(A)}}
+    p, x, memory = {"cross_attention": look, "cell": draw.cell(GATES[cell], D + E, H)}, draw(B, T, D), draw(B, S, E)
+    states, mask = [draw(B, H) for _ in range(STATES[cell])], draw.tokens(B, S)
+    (y, contexts, *last), _ = attentive(cell)(p, x, memory, *states, mask=mask)
+    for t in range(T):
+        query = states[0] @ look["query"]["weight"].T + look["query"]["bias"]
+        scores = np.tanh(query[:, None] + memory @ look["key"]["weight"].T) @ look["score"]["weight"]  # (B,S)
+        weights = np.where(mask, np.exp(scores), 0)
+        z = (weights / weights.sum(1, keepdims=True))[:, None] @ memory  # (B,1,E)
+        (expected, *states), _ = cell(p["cell"], np.concatenate([x[:, t : t + 1], z], -1), *states)
+        close(contexts[:, t : t + 1], z)
+        close(y[:, t : t + 1], expected)
+    for found, expected in zip(last, states, strict=True):
+        close(found, expected)
+
+
+@each_cell
 def test_whoever_looks_begins_with_zeros_too(cell, rng):
     draw, thing, S, E = Draw(rng), attentive(cell), 6, 4
     look = {"query": draw.linear(7, H), "key": {"weight": draw(7, E)}, "score": {"weight": draw(7)}}

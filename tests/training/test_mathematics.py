@@ -9,7 +9,7 @@ from minitransformer.convention import fold
 from minitransformer.models import GPT2
 from minitransformer.threads import workers
 from minitransformer.training.clipping import clip_by_global_norm
-from minitransformer.training.losses import next_token_loss
+from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
 from minitransformer.training.optimizer import AdamW, matrices
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
 from minitransformer.training.schedules import (
@@ -211,6 +211,12 @@ def test_pieces_with_unequal_targets_give_the_gradient_of_the_whole(seed, n):
     gmax = max(np.abs(leaf).max() for _, leaf in leaves(expected_g))
     for (path, a), (_, b) in zip(leaves(g), leaves(expected_g), strict=True):
         assert np.abs(a - b).max() <= 1e-13 * gmax, path
+
+
+def test_only_translations_are_smoothed_unasked():
+    """As Vaswani et al. 2017 do, section 5.4; a loss of what comes next, or of labels, is what its name says."""
+    assert translation_loss(MODEL).label_smoothing == 0.1
+    assert {loss(MODEL).label_smoothing for loss in (next_token_loss, fused_next_token_loss, label_loss)} == {0.0}
 
 
 def test_a_mean_of_means_is_another_loss():
