@@ -1,15 +1,25 @@
 """The optimizer, schedules, clipping, and a batch in pieces."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from minitransformer.convention import fold
-from minitransformer.models import GPT2
+from minitransformer.models import AWDLSTM, BERT, GPT2, MaskedLanguageModel, PreTraining, Transformer
+from minitransformer.ops import cross_entropy
 from minitransformer.threads import workers
 from minitransformer.training.clipping import clip_by_global_norm
-from minitransformer.training.losses import fused_next_token_loss, label_loss, next_token_loss, translation_loss
+from minitransformer.training.language_model_losses import carried_next_token_loss
+from minitransformer.training.losses import (
+    fused_next_token_loss,
+    label_loss,
+    masked_token_loss,
+    next_token_loss,
+    pretraining_loss,
+    translation_loss,
+)
 from minitransformer.training.optimizer import AdamW, matrices
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
 from minitransformer.training.schedules import (
@@ -217,6 +227,44 @@ def test_only_translations_are_smoothed_unasked():
     """As Vaswani et al. 2017 do, section 5.4; a loss of what comes next, or of labels, is what its name says."""
     assert translation_loss(MODEL).label_smoothing == 0.1
     assert {loss(MODEL).label_smoothing for loss in (next_token_loss, fused_next_token_loss, label_loss)} == {0.0}
+
+
+def test_a_loss_is_the_cross_entropy_of_what_its_model_says(rng):
+    """With the same key, and whatever else the model is asked with; of the targets, smoothed as the loss is told."""
+    key, (ids, targets), types = np.random.SeedSequence(1), batch(rng), rng.integers(0, 2, (5, 7))
+    smoothed, mask = {"label_smoothing": 0.2}, (np.arange(7) < rng.integers(3, 8, (5, 1)))[:, None, None]
+
+    def hold(loss, p, args, logits, smoothing=smoothed):
+        value, _ = loss(p, *args, targets, key=key)
+        value = value[0] if isinstance(value, tuple) else value
+        assert value == pytest.approx(cross_entropy(logits, targets, **smoothing)[0], rel=1e-12)
+
+    model = replace(MODEL, dropout_rate=0.3)
+    p, body = model.init(rng, np.float64), BERT(13, 7, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3)
+    for kind in (next_token_loss, fused_next_token_loss):
+        hold(kind(model, **smoothed), p, [ids], model.forward(p, ids, key=key)[0])
+    model = Transformer(13, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3)
+    p, said = model.init(rng, np.float64), rng.integers(0, 13, (5, 7))
+    logits, _ = model.forward(p, ids, said, source_mask=mask, key=key)
+    hold(translation_loss(model, **smoothed), p, [ids, mask, said], logits)
+    model = MaskedLanguageModel(body)
+    p = model.init(rng, np.float64)
+    logits, _ = model.forward(p, ids, types=types, mask=mask, key=key)
+    for kind in (label_loss, masked_token_loss):
+        hold(kind(model, **smoothed), p, [ids, types, mask], logits)
+    model = AWDLSTM(13, n_layers=1, d_model=6, d_hidden=5)
+    p = model.init(rng, np.float64)
+    hold(carried_next_token_loss(model), p, [ids], model.forward(p, ids, key=key)[0][0], {})
+
+
+def test_both_tasks_of_pretraining_are_the_cross_entropies_of_what_the_model_says(rng):
+    model = PreTraining(BERT(13, 7, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3))
+    p, key, (ids, targets) = model.init(rng, np.float64), np.random.SeedSequence(1), batch(rng)
+    types, origins, mask = rng.integers(0, 2, (5, 7)), rng.integers(0, 2, 5), np.tile(np.arange(7) < 6, (5, 1, 1, 1))
+    said, follows = model.forward(p, ids, types=types, mask=mask, key=key)[0]
+    found, _ = pretraining_loss(model)(p, ids, types, mask, targets, origins, key=key)
+    expected = cross_entropy(said, targets)[0], cross_entropy(follows, origins)[0]
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_mean_of_means_is_another_loss():
