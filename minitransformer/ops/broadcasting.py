@@ -2,7 +2,6 @@
 
 
 def sum_to(shape, d):
-    """d summed to `shape`, from which its own shape was broadcast."""
-    d = d.sum(tuple(range(d.ndim - len(shape))))
+    """d summed to `shape`, of as many axes, from which its own shape was broadcast."""
     stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 and d.shape[axis] != 1)
     return d.sum(stretched, keepdims=True) if stretched else d

@@ -1,14 +1,23 @@
 """The feed-forward network, the two kinds of layer, layers of layers, and layers that run again in the backward."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from minitransformer.blocks import (
     Cache,
+    CrossCache,
     feed_forward,
+    keys_values,
+    llama_layer,
+    llama_layer_step,
     multi_head_attention,
+    post_norm_decoder_layer,
+    post_norm_decoder_layer_step,
     post_norm_layer,
     pre_norm_decoder_layer,
+    pre_norm_decoder_layer_step,
     pre_norm_layer,
     pre_norm_layer_step,
     recompute,
@@ -16,7 +25,7 @@ from minitransformer.blocks import (
 )
 from minitransformer.convention import fold
 from minitransformer.gradcheck import Draw
-from minitransformer.ops import dropout, gelu_tanh, layer_norm, linear, relu, silu
+from minitransformer.ops import dropout, gelu_tanh, layer_norm, linear, relu, rms_norm, silu
 
 from ..arrays import arrays_in, bytes_of, same_bits
 
@@ -72,6 +81,38 @@ def test_a_layer_by_hand(layer, causal, rng):
             close(layer(p, x, n_heads=2, activation=gelu_tanh, eps=1e-3, **rates, **how)[0], expected)
 
 
+def decoder_by_hand(layer, p, x, memory, mask, memory_mask, key, rate, attention_rate):
+    """The formula of the file, dropout at its five places."""
+
+    def attention(name, h, answers, i, **static):
+        how = {"n_heads": 2, "dropout_rate": attention_rate, "key": fold(key, i)}
+        return multi_head_attention(p[name], h, answers, **how, **static)[0]
+
+    branches = [
+        lambda h: attention("attention", h, h, 0, mask=mask, causal=True),
+        lambda h: attention("cross_attention", h, memory, 2, mask=memory_mask),
+        lambda h: feed_forward(p["feed_forward"], h, activation=gelu_tanh)[0],
+    ]
+    for branch, i, drawn in zip(branches, (1, 2, 3), (1, 3, 4)):
+        before, after = (layer is each for each in (pre_norm_decoder_layer, post_norm_decoder_layer))
+        h = layer_norm(p[f"norm{i}"], x, eps=1e-3)[0] if before else x
+        x = x + dropout(branch(h), rate=rate, key=fold(key, drawn))[0]
+        x = layer_norm(p[f"norm{i}"], x, eps=1e-3)[0] if after else x
+    return x
+
+
+@pytest.mark.parametrize("layer", [pre_norm_decoder_layer, post_norm_decoder_layer], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("rate, attention_rate", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.2)])
+def test_a_decoder_layer_by_hand(layer, rate, attention_rate, rng):
+    draw = Draw(rng)
+    p, x, memory, key = draw.decoder_layer(6, 5), draw(3, 4, 6), draw(3, 5, 6), draw.key()
+    masks = draw.padding(3, 4), draw.padding(3, 5)
+    expected = decoder_by_hand(layer, p, x, memory, *masks, key, rate, attention_rate)
+    rates = {"dropout_rate": rate, "attention_dropout_rate": attention_rate, "key": key}
+    how = {"n_heads": 2, "activation": gelu_tanh, "eps": 1e-3, "mask": masks[0], "memory_mask": masks[1]}
+    close(layer(p, x, memory, **how, **rates)[0], expected)
+
+
 def test_the_three_dropouts_of_a_layer_drop_different_things(rng):
     """One key for all would drop the same columns twice."""
     draw = Draw(rng)
@@ -79,6 +120,16 @@ def test_the_three_dropouts_of_a_layer_drop_different_things(rng):
     _, saved = pre_norm_layer(p, x, n_heads=2, activation=gelu_tanh, dropout_rate=0.5, key=draw.key())
     kept1, kept2 = (saved[name].values[0] for name in ("dropout1", "dropout2"))
     assert kept1.shape == kept2.shape == x.shape and not np.array_equal(kept1, kept2)
+
+
+@pytest.mark.parametrize(
+    "layer", [*LAYERS, pre_norm_decoder_layer, post_norm_decoder_layer], ids=lambda layer: layer.name
+)
+def test_a_key_without_a_rate_drops_nothing(layer, rng):
+    draw = Draw(rng)
+    p, x, memory = draw.decoder_layer(6, 5), draw(3, 4, 6), [] if layer in LAYERS else [draw(3, 5, 6)]
+    y, drawn = (layer(p, x, *memory, n_heads=2, activation=relu, key=key)[0] for key in (None, draw.key()))
+    assert np.array_equal(y, drawn)
 
 
 @pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (3, 1), (1, 3), (4,)], ids=str)
@@ -89,6 +140,51 @@ def test_a_step_of_a_layer_is_the_layer(chunks, rng):
     pieces = np.split(x, np.cumsum(chunks)[:-1], axis=1)
     y = np.concatenate([pre_norm_layer_step(p, piece, cache, **static) for piece in pieces], 1)
     np.testing.assert_allclose(y, pre_norm_layer(p, x, causal=True, **static)[0], rtol=1e-12, atol=1e-12)
+
+
+STEPS = {
+    llama_layer: llama_layer_step,
+    pre_norm_layer: pre_norm_layer_step,
+    pre_norm_decoder_layer: pre_norm_decoder_layer_step,
+    post_norm_decoder_layer: post_norm_decoder_layer_step,
+}
+
+
+@pytest.mark.parametrize("layer", STEPS, ids=lambda layer: layer.name)
+def test_a_step_has_the_defaults_of_its_layer(layer):
+    of_layer, of_step = (inspect.signature(each).parameters for each in (layer, STEPS[layer]))
+    assert all(of_step[name].default == of_layer[name].default for name in of_step.keys() & of_layer.keys())
+
+
+def test_a_layer_has_the_eps_of_its_norm():
+    eps = {each: inspect.signature(each).parameters["eps"].default for each in (*LAYERS, *STEPS, layer_norm, rms_norm)}
+    assert all(eps[layer] == eps[rms_norm if layer is llama_layer else layer_norm] for layer in (*LAYERS, *STEPS))
+
+
+@pytest.mark.parametrize("layer", [pre_norm_decoder_layer, post_norm_decoder_layer], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (3, 1)], ids=str)
+def test_a_step_of_a_decoder_layer_is_the_layer(layer, chunks, rng):
+    draw = Draw(rng)
+    p, x, memory, memory_mask = draw.decoder_layer(6, 5), draw(3, 4, 6), draw(3, 5, 6), draw.padding(3, 5)
+    k, v = keys_values(p["cross_attention"], memory, n_heads=2)
+    cache, static = CrossCache(3, 2, 4, 3, np.float64, (k, v, memory_mask)), {"n_heads": 2, "activation": silu}
+    pieces = np.split(x, np.cumsum(chunks)[:-1], axis=1)
+    y = np.concatenate([STEPS[layer](p, piece, cache, eps=1e-3, **static) for piece in pieces], 1)
+    close(y, layer(p, x, memory, memory_mask=memory_mask, eps=1e-3, **static)[0])
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 1, 1), (3, 1)], ids=str)
+def test_a_step_of_llamas_layer_is_the_layer(chunks, rng):
+    """Of fewer key/value heads, and queries and keys that are turned."""
+    draw = Draw(rng)
+    p = draw.layer(8, 5) | {"attention": draw.attention(8, 4, 2), "feed_forward": draw.gated_feed_forward(8, 5)}
+    x, cache, t = draw(3, 4, 8), Cache(3, 2, 4, 2, np.float64), 0
+    static, y = {"n_heads": 4, "n_kv_heads": 2, "eps": 1e-3}, []
+    for piece in np.split(x, np.cumsum(chunks)[:-1], axis=1):
+        turn = {"frequencies": np.array([0.7]), "positions": t + np.arange(piece.shape[1])}
+        y, t = [*y, llama_layer_step(p, piece, cache, rotary=turn, **static)], t + piece.shape[1]
+    turn = {"frequencies": np.array([0.7]), "positions": np.arange(4)}
+    close(np.concatenate(y, 1), llama_layer(p, x, rotary=turn, **static)[0])
 
 
 # --------------------------------------------------------------------------------------------------- layers of layers
@@ -129,6 +225,14 @@ def test_what_is_shared_needs_a_layer(rng):
     x = rng.normal(size=(2, 3, 4))
     with pytest.raises(ValueError, match="with it, there must be a layer"):
         stack(pre_norm_decoder_layer)([], x, x)
+
+
+def test_what_is_shared_lets_no_layer_be_frozen(rng):
+    """It feels every layer, the frozen ones too."""
+    draw = Draw(rng)
+    p, x = [draw.decoder_layer(6, 5)], draw(2, 3, 6)
+    with pytest.raises(ValueError, match="feels the frozen ones too"):
+        stack(pre_norm_decoder_layer, frozen=1)(p, x, x, n_heads=2, activation=relu)
 
 
 @each_layer

@@ -93,6 +93,12 @@ def test_the_dropouts_drop_different_things(rng):
     assert "dropout" not in saved[0] and not np.array_equal(*kept)
 
 
+def test_a_key_without_a_rate_drops_nothing(rng):
+    draw = Draw(rng)
+    p, x = [draw.cell(1, width, 6) for width in (D, 6, 6)], draw(B, T, D)
+    assert same_bits(recurrence(rnn)(p, x, key=draw.key())[0], recurrence(rnn)(p, x)[0])
+
+
 def test_settings_reach_every_layer(rng):
     draw = Draw(rng)
     p = [draw.cell(1, width, H) for width in (D, H)]
@@ -110,6 +116,25 @@ def test_without_states_they_are_zero(cell, rng):
     dx, *dstates, g = thing.backward(*dy, saved)
     dx_zeros, *_, g_zeros = thing.backward(*dy, saved_zeros)
     assert dstates == [None] * len(states) and same_bits([dx, g], [dx_zeros, g_zeros])
+
+
+@each_cell
+def test_whoever_looks_step_by_step(cell, rng):
+    draw, S, E, A = Draw(rng), 6, 4, 7
+    look = {"query": draw.linear(A, H), "key": {"weight": draw(A, E)}, "score": {"weight": draw(A)}}
+    p, x, memory = {"cross_attention": look, "cell": draw.cell(GATES[cell], D + E, H)}, draw(B, T, D), draw(B, S, E)
+    states, mask = [draw(B, H) for _ in range(STATES[cell])], draw.tokens(B, S)
+    (y, contexts, *last), _ = attentive(cell)(p, x, memory, *states, mask=mask)
+    for t in range(T):
+        query = states[0] @ look["query"]["weight"].T + look["query"]["bias"]
+        scores = np.tanh(query[:, None] + memory @ look["key"]["weight"].T) @ look["score"]["weight"]  # (B,S)
+        weights = np.where(mask, np.exp(scores), 0)
+        z = (weights / weights.sum(1, keepdims=True))[:, None] @ memory  # (B,1,E)
+        (expected, *states), _ = cell(p["cell"], np.concatenate([x[:, t : t + 1], z], -1), *states)
+        close(contexts[:, t : t + 1], z)
+        close(y[:, t : t + 1], expected)
+    for found, expected in zip(last, states, strict=True):
+        close(found, expected)
 
 
 @each_cell

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minitransformer import philox
 from minitransformer.blocks import (
     bidirectional,
     character_cnn,
@@ -164,6 +165,14 @@ def test_no_two_runs_of_a_network_draw_alike(rng):
     p, x = {way: draw.cell(1, 8, 4) for way in ("forward", "backward")}, draw(1, 3, 8)
     recurrence(bidirectional(weight_dropped(cell)))([p, p], x, weight_rate=0.5, key=KEY)
     assert len({mask.tobytes() for mask in seen}) == 4 and 20 < np.sum(seen) < 44
+
+
+def test_what_goes_up_and_the_weights_are_dropped_by_keys_of_their_own(rng, monkeypatch):
+    draw, drawn, words = Draw(rng), [], philox.words
+    monkeypatch.setattr(philox, "words", lambda key, n: drawn.append(key.spawn_key) or words(key, n))
+    p = [draw.cell(1, 4, 4) for _ in range(3)]
+    recurrence(weight_dropped(rnn))(p, draw(2, 3, 4), weight_rate=0.5, dropout_rate=0.5, key=KEY)
+    assert len(drawn) == len(set(drawn)) == 5  # the weights of three layers, and what two of them say
 
 
 def test_without_a_key_it_is_the_cell(rng):

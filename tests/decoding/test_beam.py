@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitransformer.decoding import Hypothesis, beam_search, decode
+from minitransformer.decoding.beam import largest
 from minitransformer.models import PreNormTransformer, Transformer
 
 from .models import Constant, Prefixes, gpt2, transformer
@@ -318,3 +319,12 @@ def test_what_makes_no_sense_is_refused(change, message):
 def test_nan_is_refused():
     with pytest.raises(ValueError, match="the largest of the logits is nan"):
         search(Constant([1.0, np.nan]), None, [[0]], width=2)
+
+
+@pytest.mark.parametrize("n, k", [(3, 5), (7, 4), (5000, 8), (5000, 4000)])
+def test_the_largest_of_few_and_of_many(n, k, rng):
+    """Beside a sort, with equals and -∞ among them: of many, a selection takes another way than of few."""
+    x = rng.integers(0, n, n).astype(np.float64)
+    x[rng.random(n) < 0.3] = -np.inf
+    expected = sorted(np.flatnonzero(x > -np.inf).tolist(), key=lambda i: (-x[i], i))[:k]
+    assert largest(x, k).tolist() == expected

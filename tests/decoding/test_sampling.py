@@ -165,6 +165,13 @@ def test_log_probabilities_are_those_of_each_row(rows):
         log_probabilities(np.append(rows, np.full((1, 9), np.nan), 0))
 
 
+@pytest.mark.parametrize("k", [8, 4000])
+def test_top_k_of_many(k):
+    """Of many, the selection takes another way than of few."""
+    logits = np.random.default_rng(0).permutation(5000) / 1000
+    assert np.array_equal(np.flatnonzero(probabilities(logits, top_k=k)), np.sort(np.argsort(-logits)[:k]))
+
+
 def test_top_k_of_one_is_every_largest():
     assert probabilities(np.array([1.0, 3.0, 3.0, 2.0]), top_k=1).tolist() == [0, 0.5, 0.5, 0]
 

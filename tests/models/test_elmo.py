@@ -114,12 +114,13 @@ def test_every_layer_is_felt_by_what_is_below_it():
     assert len(gradients) == 27 and all(gradient.passed for gradient in gradients)
 
 
-def test_the_terms_of_the_loss_are_half_of_each_ways_mean(p, text, rng):
+@pytest.mark.parametrize("key", [None, np.random.SeedSequence(2)], ids=["evaluation", "training"])
+def test_the_terms_of_the_loss_are_half_of_each_ways_mean(key, p, text, rng):
     characters, mask = text
     after, before = rng.integers(0, 7, (2, 2, T))
     after[:, -1] = before[:, 0] = before[0] = -100
-    loss, _ = both_ways_loss(MODEL)(p, characters, mask, after, before)
-    logits, _ = MODEL.forward(p, characters, mask=mask)
+    loss, _ = both_ways_loss(MODEL)(p, characters, mask, after, before, key=key)
+    logits, _ = MODEL.forward(p, characters, mask=mask, key=key)
     expected = []
     for z, targets in zip(logits, (after, before)):
         chances = np.exp(z) / np.exp(z).sum(-1, keepdims=True)

@@ -1,10 +1,12 @@
 """BERT, those after it, and the heads over them."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 
+from minitransformer.blocks import post_norm_layer
+from minitransformer.convention import fold
 from minitransformer.gradcheck import Draw
 from minitransformer.models import (
     BERT,
@@ -17,7 +19,7 @@ from minitransformer.models import (
     TextClassifier,
     TokenClassifier,
 )
-from minitransformer.ops import relu
+from minitransformer.ops import dropout, gelu, layer_norm, linear, relu
 from minitransformer.trees import leaves
 
 BODY = BERT(vocab_size=13, context_length=9, n_layers=2, n_heads=2, d_model=6, d_ff=10, dropout_rate=0.2)
@@ -60,6 +62,31 @@ def parameters(model, rng):
 
 def close(a, b):
     np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
+
+
+def formula(body, p, ids, types, mask, key):
+    """What its file says: the embeddings, of which DistilBERT's know no types, their norm, dropout, and the layers."""
+    positions = body.positions_of(ids) if isinstance(body, RoBERTa) else np.arange(ids.shape[1])
+    h = p["token"]["weight"][ids] + p["position"]["weight"][positions]
+    h = h if isinstance(body, DistilBERT) else h + p["type"]["weight"][types]
+    h = dropout(layer_norm(p["norm"], h, eps=body.eps)[0], rate=0.2, key=fold(key, 0))[0]
+    how = {"n_heads": 2, "activation": gelu, "eps": body.eps, "dropout_rate": 0.2, "attention_dropout_rate": 0.3}
+    for i, layer in enumerate(p["layers"]):
+        h = post_norm_layer(layer, h, mask=mask, key=fold(fold(key, 1), i), **how)[0]
+    return h
+
+
+@every_body
+def test_the_formula(body, rng):
+    """And what is said of the masked tokens: a layer of their own, and the body's table."""
+    body, draw = replace(body, attention_dropout_rate=0.3), Draw(rng)
+    p, ids, types = parameters(MaskedLanguageModel(body), rng), draw.ids(13, 4, 7), draw.ids(2, 4, 7)
+    for mask, key in ((None, None), (draw.padding(4, 7), draw.key())):
+        h = formula(body, p["body"], ids, types, mask, fold(key, 0))
+        close(body.forward(p["body"], ids, types=types, mask=mask, key=fold(key, 0))[0], h)
+        h = layer_norm(p["norm"], gelu(linear(p["transform"], h)[0])[0], eps=body.eps)[0]
+        expected = h @ p["body"]["token"]["weight"].T + p["table"]["bias"]
+        close(MaskedLanguageModel(body).forward(p, ids, types=types, mask=mask, key=key)[0], expected)
 
 
 @pytest.mark.parametrize("size, number", [((12, 12, 768, 3072), 108_891_648), ((24, 16, 1024, 4096), 334_092_288)])

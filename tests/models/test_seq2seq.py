@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minitransformer.blocks import attentive, bidirectional, cell_of, luong_attention, recurrence
 from minitransformer.decoding import beam_search, decode
+from minitransformer.gradcheck import Draw
 from minitransformer.models import BahdanauSeq2Seq, LuongSeq2Seq, Seq2Seq
+from minitransformer.models.luong import SCORES
+from minitransformer.ops import linear
 from minitransformer.trees import leaves, tree_map
 
 from ..arrays import arrays_in, bytes_of, same_bits
@@ -21,6 +25,7 @@ from .encoder_decoders import (
     check_padding_is_nothing,
     check_rows_one_by_one,
     check_steps_are_the_forward,
+    close,
     draw_p,
     mask_of,
     up_to,
@@ -38,6 +43,33 @@ MODELS = {
     "Bahdanau, LSTM": BahdanauSeq2Seq(**SMALL, n_layers=2, cell="lstm"),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+def formula(model, p, source, target, tokens):
+    """What its file says: the source read from its end, by Bahdanau's in both directions."""
+    cell, x = cell_of(model.cell), p["target"]["weight"][target]
+    both = isinstance(model, BahdanauSeq2Seq)
+    reader, more = recurrence(bidirectional(cell) if both else cell), {} if both else {"reverse": True}
+    (memory, *states), _ = reader(p["encoder"], p["source"]["weight"][source], mask=tokens, **more)
+    if both:
+        h = np.tanh(linear(p["begin"], states[0][-1, 1])[0])
+        y, z, *_ = attentive(cell)(p["decoder"], x, memory, h, *[None] * (len(states) - 1), mask=tokens)[0]
+        h = np.tanh(linear(p["readout"], np.concatenate([y, z, x], -1))[0])
+    else:
+        if isinstance(model, Seq2Seq) and model.summary == "mean":
+            mean = np.array([row[kept].mean(0) for row, kept in zip(memory, tokens)])
+            states = [np.stack([mean] * model.n_layers) for _ in states]
+        h = recurrence(cell)(p["decoder"], x, *states)[0][0]
+    if isinstance(model, LuongSeq2Seq):
+        h = luong_attention(p["cross_attention"], h, memory, scores=SCORES[model.score], mask=tokens)[0]
+    return linear(p["head"], h)[0]
+
+
+@every_model
+def test_the_formula(model, rng):
+    draw = Draw(rng)
+    p, source, target, tokens = draw_p(model, rng), draw.ids(V, 3, 5), draw.ids(W, 3, 4), draw.tokens(3, 5)
+    close(model.forward(p, source, target, source_mask=mask_of(tokens))[0], formula(model, p, source, target, tokens))
 
 
 # -------------------------------------------------------------------------------------------------------- padding

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minitransformer.blocks import post_norm_decoder_layer, post_norm_layer, pre_norm_decoder_layer, pre_norm_layer
 from minitransformer.convention import fold
 from minitransformer.gradcheck import Draw
 from minitransformer.models import PreNormTransformer, Transformer
+from minitransformer.ops import dropout, layer_norm, linear, relu, sinusoidal_positions
 from minitransformer.trees import leaves, tree_map
 
 from ..arrays import bytes_of, same_bits
@@ -43,6 +45,41 @@ MODELS = {
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 seeds = st.integers(0, 2**32 - 1)
 pieces = st.lists(st.integers(1, 4), min_size=1, max_size=5)
+
+
+def formula(model, p, source, target, mask, key):
+    """What its file says, layer by layer, dropout on the embeddings and in the layers."""
+    how = {"n_heads": 2, "activation": relu, "dropout_rate": 0.2}
+    before = isinstance(model, PreNormTransformer)
+    encoder_layer, decoder_layer = (
+        (pre_norm_layer, pre_norm_decoder_layer) if before else (post_norm_layer, post_norm_decoder_layer)
+    )
+
+    def embed(name, ids, i):
+        h = sinusoidal_positions(6**0.5 * p[name]["weight"][ids])[0]
+        return dropout(h, rate=0.2, key=fold(key, i))[0]
+
+    def last(name, h):
+        return layer_norm(p[name], h)[0] if before else h
+
+    source_table, target_table, head = model.tables
+    memory, h = embed(source_table, source, 0), embed(target_table, target, 2)
+    for i, layer in enumerate(p["encoder"]):
+        memory = encoder_layer(layer, memory, mask=mask, key=fold(fold(key, 1), i), **how)[0]
+    memory = last("encoder_norm", memory)
+    for i, layer in enumerate(p["decoder"]):
+        h = decoder_layer(layer, h, memory, memory_mask=mask, key=fold(fold(key, 3), i), **how)[0]
+    return linear(p[head], last("decoder_norm", h))[0]
+
+
+@every_model
+def test_the_formula(model, rng):
+    draw = Draw(rng)
+    p, source, target, mask = draw_p(model, rng), draw.ids(V, 3, 5), draw.ids(W, 3, 4), draw.padding(3, 5)
+    for key in (None, draw.key()):
+        close(
+            model.forward(p, source, target, source_mask=mask, key=key)[0], formula(model, p, source, target, mask, key)
+        )
 
 
 # -------------------------------------------------------------------------------------------------------- padding

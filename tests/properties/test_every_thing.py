@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minitransformer import philox
 from minitransformer.convention import THINGS
 from minitransformer.gradcheck import Draw, draw_cases
 from minitransformer.gradcheck.cases import checkable
@@ -72,6 +73,18 @@ def test_the_same_bits_again_and_nothing_written_to(name, rng):
         (y, _), (again, saved) = run.forward(), run.forward()
         assert same_bits(y, again)
         assert same_bits(once, backward(run, saved))
+
+
+@every_thing
+def test_no_key_is_drawn_twice(name, rng, monkeypatch):
+    """What two places dropped by one key would hang together."""
+    drawn, words = [], philox.words
+    monkeypatch.setattr(philox, "words", lambda key, n: drawn.append((key.entropy, key.spawn_key)) or words(key, n))
+    for case in draw_cases(name, Draw(rng)):
+        run = Run(case, np.float64, rng)
+        drawn.clear()
+        run.forward()
+        assert len(set(drawn)) == len(drawn)
 
 
 @things(lambda name: outputs(name) > 1)

@@ -51,6 +51,7 @@ def test_a_mean_is_nearer_than_where_it_goes_round(rng):
         (2, [5, 3, 4, 4, 3.5], 5),  # above the 3, as soon as that is not one of the last two
         (1, [5, 3, 4, 4], 4),
         (0, [5, 3, 4], 3),
+        (0, [5, 3, 4, 5], 3),  # once it has begun, no loss begins it again
         (5, [1, 9, 9, 9, 9, 9, 9], 7),
     ],
 )
@@ -81,6 +82,12 @@ def test_one_that_is_frozen_again_stays_and_counts_at_every_step(rng):
         np.testing.assert_allclose(optimizer.averaged(p)["a"], np.mean(seen, 0), rtol=1e-12)
 
 
+def test_a_step_is_the_rate_times_the_gradient_unless_it_is_told_more():
+    p = {"w": np.zeros(2)}
+    AveragedSGD().step(p, {"w": np.array([1.0, -2.0])}, 0.5)
+    assert p["w"].tolist() == [-0.5, 1.0]
+
+
 def test_float32_stays_float32(rng):
     p, gradients = set_out(rng)
     p, optimizer = tree_map(lambda w: w.astype("f"), p), AveragedSGD(weight_decay=0.1)
@@ -105,6 +112,16 @@ def test_it_goes_on_from_what_a_checkpoint_kept(at, rng):
             other.step(q, g, 0.1)
             other.see([3, 1, 2, 2, 1, 1, 1, 1, 1][step])
     assert same_bits([p, optimizer.averaged(p)], [q, other.averaged(q)]) and optimizer.n == other.n == 5
+    assert other.t == optimizer.t == len(gradients)
+
+
+def test_a_parameter_that_was_never_averaged_is_none_of_what_a_checkpoint_kept(rng):
+    p, gradients = set_out(rng)
+    optimizer, other = AveragedSGD(), AveragedSGD()
+    optimizer.begin()
+    optimizer.step(p, {"b": gradients[0]["b"]}, 0.1)
+    other.restore(1, optimizer.arrays(), p)
+    assert other.mean.keys() == {"b.0.c"} and same_bits(optimizer.averaged(p), other.averaged(p))
 
 
 def test_means_of_other_parameters_are_refused(rng):

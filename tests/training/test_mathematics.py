@@ -1,15 +1,25 @@
 """The optimizer, schedules, clipping, and a batch in pieces."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from minitransformer.convention import fold
-from minitransformer.models import GPT2
+from minitransformer.models import AWDLSTM, BERT, GPT2, MaskedLanguageModel, PreTraining, Transformer
+from minitransformer.ops import cross_entropy
 from minitransformer.threads import workers
 from minitransformer.training.clipping import clip_by_global_norm
-from minitransformer.training.losses import next_token_loss
+from minitransformer.training.language_model_losses import carried_next_token_loss
+from minitransformer.training.losses import (
+    fused_next_token_loss,
+    label_loss,
+    masked_token_loss,
+    next_token_loss,
+    pretraining_loss,
+    translation_loss,
+)
 from minitransformer.training.optimizer import AdamW, matrices
 from minitransformer.training.parallel import cut, mean_loss, value_and_gradient
 from minitransformer.training.schedules import (
@@ -53,6 +63,16 @@ def test_a_zero_gradient_leaves_biases_and_norms_and_shrinks_matrices():
     for path, w in leaves(p):
         expected = before[path] * (1 - 0.001 if matrices(path, w) else 1)
         np.testing.assert_allclose(w, expected, rtol=1e-14, err_msg=path)
+
+
+def test_a_gradient_counts_as_it_is_unless_it_is_clipped():
+    """To the moments: how long a gradient is, the first step does not show."""
+    moments = []
+    for factor in ({}, {"factor": 0.5}):
+        optimizer = AdamW()
+        optimizer.step({"w": np.zeros(2)}, {"w": np.array([1.0, -4.0])}, 0.1, **factor)
+        moments.append(optimizer.m["w"])
+    np.testing.assert_allclose(moments, [[0.1, -0.4], [0.05, -0.2]], rtol=1e-14)
 
 
 def test_the_first_step_is_the_rate_whatever_the_gradient():
@@ -124,6 +144,8 @@ def test_warmup_then_cosine():
 def test_warmup_then_a_line():
     rate = warmup_linear(peak=1.0, end=0.0, warmup=10, steps=20)
     assert [round(rate(step), 10) for step in (0, 9, 10, 14, 19)] == [0.1, 1.0, 0.9, 0.5, 0.0]
+    rate = warmup_linear(peak=1.0, end=0.2, warmup=10, steps=20)
+    assert [round(rate(step), 10) for step in (0, 9, 10, 14, 19)] == [0.1, 1.0, 0.92, 0.6, 0.2]
 
 
 def test_no_warmup_and_a_run_of_one_step():
@@ -156,6 +178,11 @@ def test_the_slanted_triangle_is_the_published_equation(steps, cut, ratio):
         assert rate(t) == pytest.approx(0.01 * (1 + max(p, 0) * (ratio - 1)) / ratio, rel=1e-12)
     assert rate(0) == pytest.approx(0.01 / ratio) and max(range(steps), key=rate) == top and rate(top) == 0.01
     assert rate(10 * steps) == pytest.approx(0.01 / ratio)
+
+
+def test_the_published_triangle_rises_in_a_tenth_of_the_steps_to_32_times_its_least():
+    rate = slanted_triangular(peak=3.2, steps=100)
+    assert rate(0) == rate(100) == pytest.approx(0.1) and max(range(100), key=rate) == 10
 
 
 def test_a_triangle_needs_a_step_to_rise():
@@ -196,6 +223,50 @@ def test_pieces_with_unequal_targets_give_the_gradient_of_the_whole(seed, n):
         assert np.abs(a - b).max() <= 1e-13 * gmax, path
 
 
+def test_only_translations_are_smoothed_unasked():
+    """As Vaswani et al. 2017 do, section 5.4; a loss of what comes next, or of labels, is what its name says."""
+    assert translation_loss(MODEL).label_smoothing == 0.1
+    assert {loss(MODEL).label_smoothing for loss in (next_token_loss, fused_next_token_loss, label_loss)} == {0.0}
+
+
+def test_a_loss_is_the_cross_entropy_of_what_its_model_says(rng):
+    """With the same key, and whatever else the model is asked with; of the targets, smoothed as the loss is told."""
+    key, (ids, targets), types = np.random.SeedSequence(1), batch(rng), rng.integers(0, 2, (5, 7))
+    smoothed, mask = {"label_smoothing": 0.2}, (np.arange(7) < rng.integers(3, 8, (5, 1)))[:, None, None]
+
+    def hold(loss, p, args, logits, smoothing=smoothed):
+        value, _ = loss(p, *args, targets, key=key)
+        value = value[0] if isinstance(value, tuple) else value
+        assert value == pytest.approx(cross_entropy(logits, targets, **smoothing)[0], rel=1e-12)
+
+    model = replace(MODEL, dropout_rate=0.3)
+    p, body = model.init(rng, np.float64), BERT(13, 7, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3)
+    for kind in (next_token_loss, fused_next_token_loss):
+        hold(kind(model, **smoothed), p, [ids], model.forward(p, ids, key=key)[0])
+    model = Transformer(13, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3)
+    p, said = model.init(rng, np.float64), rng.integers(0, 13, (5, 7))
+    logits, _ = model.forward(p, ids, said, source_mask=mask, key=key)
+    hold(translation_loss(model, **smoothed), p, [ids, mask, said], logits)
+    model = MaskedLanguageModel(body)
+    p = model.init(rng, np.float64)
+    logits, _ = model.forward(p, ids, types=types, mask=mask, key=key)
+    for kind in (label_loss, masked_token_loss):
+        hold(kind(model, **smoothed), p, [ids, types, mask], logits)
+    model = AWDLSTM(13, n_layers=1, d_model=6, d_hidden=5)
+    p = model.init(rng, np.float64)
+    hold(carried_next_token_loss(model), p, [ids], model.forward(p, ids, key=key)[0][0], {})
+
+
+def test_both_tasks_of_pretraining_are_the_cross_entropies_of_what_the_model_says(rng):
+    model = PreTraining(BERT(13, 7, n_layers=1, n_heads=2, d_model=6, d_ff=5, dropout_rate=0.3))
+    p, key, (ids, targets) = model.init(rng, np.float64), np.random.SeedSequence(1), batch(rng)
+    types, origins, mask = rng.integers(0, 2, (5, 7)), rng.integers(0, 2, 5), np.tile(np.arange(7) < 6, (5, 1, 1, 1))
+    said, follows = model.forward(p, ids, types=types, mask=mask, key=key)[0]
+    found, _ = pretraining_loss(model)(p, ids, types, mask, targets, origins, key=key)
+    expected = cross_entropy(said, targets)[0], cross_entropy(follows, origins)[0]
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_mean_of_means_is_another_loss():
     """The bug that the weights are there for: on this batch it is far off, so the test above can fail."""
     rng = np.random.default_rng(0)
@@ -203,6 +274,11 @@ def test_a_mean_of_means_is_another_loss():
     whole = batch(rng)
     means = [float(loss(p, *piece)[0]) for piece in cut(whole, 3)]
     assert abs(np.mean(means) - float(loss(p, *whole)[0])) > 0.01
+
+
+def test_there_are_no_more_pieces_than_rows():
+    pieces = cut((np.arange(5), np.arange(10).reshape(5, 2)), 8)
+    assert [(len(ids), len(targets)) for ids, targets in pieces] == [(1, 1)] * 5
 
 
 def test_a_batch_without_a_single_target():

@@ -55,8 +55,9 @@ def test_what_is_no_number_stays_in_its_row(rng):
 
 
 @pytest.mark.parametrize("cell", [ops.rnn, ops.gru, ops.lstm], ids=lambda cell: cell.name)
-def test_a_run_with_tiles_is_a_run_with_blas(cell, rng, monkeypatch):
-    """In float64, masks and all: as many rows, columns and steps as make both products of a step those of tiles."""
+@pytest.mark.parametrize("truncate", [None, 4])
+def test_a_run_with_tiles_is_a_run_with_blas(cell, truncate, rng, monkeypatch):
+    """In float64, masks, cuts and all: as many rows, columns and steps as make both products of a step tiles."""
     gates, H, B, T = {"rnn": 1, "gru": 3, "lstm": 4}[cell.name], width_of(np.float64) + 3, LOW_ROWS + 1, 9
     p = {
         name: {"weight": rng.normal(size=(gates * H, H)) / H**0.5, "bias": rng.normal(size=gates * H)}
@@ -65,12 +66,12 @@ def test_a_run_with_tiles_is_a_run_with_blas(cell, rng, monkeypatch):
     x, dy, mask = rng.normal(size=(B, T, H)), rng.normal(size=(B, T, H)), rng.random((B, T)) < 0.7
     mask[:, 0] = True
     forward, backward = cell.implementations["cpu"]
-    dstates = [rng.normal(size=(B, H)) for _ in range(2 if cell is ops.lstm else 1)]
+    states, dstates = rng.normal(size=(2, 2 if cell is ops.lstm else 1, B, H))
 
     def run():
-        (y, *states), saved = forward(p, x, mask=mask)
-        dx, *_, g = backward(dy, *dstates, saved)
-        return [y, *states, dx, *(g[part][kind] for part in ("input", "hidden") for kind in ("weight", "bias"))]
+        (y, *last), saved = forward(p, x, *states, mask=mask, truncate=truncate)
+        dx, *dfirst, g = backward(dy, *dstates, saved)
+        return [y, *last, dx, *dfirst, *(g[part][kind] for part in ("input", "hidden") for kind in ("weight", "bias"))]
 
     with_tiles = run()
     made = []
