@@ -85,7 +85,8 @@ def only_writer(folder):
 
 
 def to_json(value, indent=2):
-    return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode("utf-8")
+    """JSON in UTF-8; half a surrogate pair, which has none, is the escape that JSON has for it."""
+    return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def read_json(path):

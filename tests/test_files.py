@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from minitransformer.files import write_atomically
+from minitransformer.files import read_json, to_json, write_atomically
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -31,3 +31,10 @@ def test_a_folder_that_is_none(tmp_path):
         with pytest.raises(OSError, match="page.html") as caught:
             write_atomically(tmp_path / folder / "page.html", b"new")
         assert caught.value.filename == str(tmp_path / folder / "page.html")
+
+
+def test_half_a_surrogate_pair_is_an_escape(tmp_path):
+    """Of which there is no UTF-8; whatever stands before it, and beside what has UTF-8."""
+    said = {"é \ud83d": ["\\\udc00", '"\ud800"', "\\ud800"]}
+    (tmp_path / "said.json").write_bytes(to_json(said))
+    assert read_json(tmp_path / "said.json") == said and "é".encode() in to_json(said)
