@@ -17,7 +17,7 @@ from ..training import checkpoint
 from ..training.checkpoint import vocab_size_of
 from ..trees import fill, leaves
 from . import bert, distilbert, gpt2, llama, roberta
-from .chat import BESIDE
+from .chat import BESIDE, about_chat
 from .config import object_in
 from .names import parameters_of, tensors_of
 from .sentences import length_read, made_for, sentence_files
@@ -183,7 +183,8 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
     labels: the names of the classes, where the model has classes; by default LABEL_0, LABEL_1, ...
     ends: the ids with which a text ends (`ends_of` a folder); by default the tokenizer's
     spare: rows behind those of the tokens (`spare_rows` of a folder); by default none
-    chat: files that say how it is asked to write (`chat_files` of a folder); by default none
+    chat: files that say how it is asked to write (`chat_files` of a folder), and with which ids a text ends, if they
+    do, whatever `ends` says; by default none
     FileExistsError where there is something already; ValueError where model, parameters and tokenizer do not fit each
     other, or have no published form.
     """
@@ -195,7 +196,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
     kind = kind_of(model)
     architecture = ARCHITECTURES[kind]
     check_labels(model, labels)
-    tokens = tokenizer_files(tokenizer, kind)
+    tokens, chat = tokenizer_files(tokenizer, kind), chat or {}
     if tokenizer.vocab_size != vocab_size_of(model):
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size {vocab_size_of(model)}"
@@ -210,8 +211,7 @@ def save_pretrained(folder, model, p, tokenizer, labels=None, ends=(), spare=Non
     if ends:
         check_ids(np.array(sorted(ends)), tokenizer.vocab_size)
         config["eos_token_id"] = sorted(ends) if len(ends) > 1 else min(ends)
-    chat = chat or {}
-    about = json.loads(tokens.get(BESIDE, "{}")) | json.loads(chat.get(BESIDE, "{}"))
+    about = json.loads(tokens.get(BESIDE, "{}")) | about_chat(chat)
     about["model_max_length"] = length_read(model)  # where transformers cuts, if it is to
     files = {
         **chat,

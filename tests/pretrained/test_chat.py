@@ -1,6 +1,7 @@
 """How a model is asked to write goes along when its folder is written again, bit for bit, and fine-tuning keeps it."""
 
 import json
+import re
 
 import pytest
 
@@ -50,6 +51,35 @@ def test_it_goes_along(folder, tmp_path):
     assert ours[0].tokenizer.to_json() == ours[1].tokenizer.to_json() == found.tokenizer.to_json()
     written = [json.loads((tmp_path / name / "tokenizer_config.json").read_bytes()) for name in ("again", "without")]
     assert written[0] == written[1] | {"chat_template": [{"name": "default", "template": "{{ messages }}"}]}
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "config.json", "a/b/c.jinja", "additional_chat_templates/../../a.jinja", "chat_template.jinja/a"]
+)
+def test_files_of_other_names_are_refused(name, tmp_path, rng):
+    """They would be written over the model's own, or outside its folder."""
+    model, tokenizer = MODELS["gpt2"]
+    with pytest.raises(ValueError, match=f"{re.escape(repr(name))} says nothing of how a model is asked to write"):
+        save_pretrained(tmp_path / "folder", model, model.init(rng), tokenizer, chat={name: b"{}"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [b"[1]", b"{", b"\xff", b'{"tokenizer_class": "A", "chat_template": "a"}'])
+def test_of_the_tokenizers_file_there_is_the_template_alone(data, tmp_path, rng):
+    model, tokenizer = MODELS["gpt2"]
+    with pytest.raises(ValueError, match="the tokenizer_config.json of a chat has a chat_template and nothing else"):
+        how = {"chat": {"tokenizer_config.json": data}}
+        save_pretrained(tmp_path / "folder", model, model.init(rng), tokenizer, **how)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("template", [None, "", {"default": "{{ a }}"}, "half a \ud83d pair, \\ and \\ud83d"])
+def test_whatever_the_template_is(template, folder, tmp_path):
+    """None is as good as none; of half a surrogate pair there is no UTF-8, but JSON."""
+    about = json.loads((folder / "tokenizer_config.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps(about | {"chat_template": template}))
+    save_pretrained(tmp_path / "again", *load_pretrained(folder)[:3], chat=chat_files(folder))
+    assert json.loads((tmp_path / "again" / "tokenizer_config.json").read_bytes()).get("chat_template") == template
 
 
 def test_fine_tuning_keeps_it(folder, tmp_path):
