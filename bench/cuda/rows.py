@@ -1,6 +1,7 @@
 """What was measured, row by row: a file that grows by a line at each, then one table, a JSON and a picture."""
 
 import io
+import itertools
 import json
 import math
 import time
@@ -118,7 +119,7 @@ def picture(rows, title):
     figure.suptitle(title, fontsize=11)
     names = list(dict.fromkeys(contender.split(",")[0] for _, contender in lines))
     colours = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]  # the strong ones first
-    colour, drawn = dict(zip(names, colours)), {}
+    colour, drawn = dict(zip(names, itertools.cycle(colours))), {}
     panels = figure.subplots(height, columns, squeeze=False).flat
     for axes, group in zip(panels, groups, strict=False):
         for (its_group, contender), points in lines.items():
@@ -145,7 +146,8 @@ def picture(rows, title):
         axes.spines[["top", "right"]].set_visible(False)
     for axes in list(figure.axes)[len(groups) :]:
         axes.set_visible(False)
-    figure.legend(handles=[drawn[name] for name in names], loc="outside lower center", ncols=2 * columns, frameon=False)
+    where = {"loc": "outside lower center", "ncols": 2 * columns, "fontsize": 8, "frameon": False}
+    figure.legend(handles=[drawn[name] for name in names], **where)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()

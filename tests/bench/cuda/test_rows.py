@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,6 +23,24 @@ def test_lengths_become_lines():
     assert rows.shown(2.5e-3) == "2.5 ms" and rows.shown(4e-6) == "4 µs" and rows.shown(None) == "-"
     assert rows.shown(0.9996) == "1 s" and rows.shown(0.9996e-3) == "1 ms" and rows.shown(0.999) == "999 ms"
     assert picture.shown(999.6) == "1 s" and picture.shown(999.4) == "999 ms"
+
+
+@pytest.mark.parametrize("n_groups, n_names", [(0, 0), (1, 12), (4, 12), (7, 12), (2, 25)])
+def test_a_picture_of_however_many(n_groups, n_names, monkeypatch):
+    """Its legend is all within it, though the names are as long as any."""
+    drawn, legend = [], Figure.legend
+    monkeypatch.setattr(Figure, "legend", lambda figure, **how: drawn.append(legend(figure, **how)) or drawn[-1])
+    kept = [
+        {"group": f"group {g}", "contender": f"PyTorch EFFICIENT_ATTENTION{i}, float32", "T": T, "warm": T / 1e6}
+        for g in range(n_groups)
+        for i in range(n_names)
+        for T in (512, 1024)
+    ]
+    with Image.open(io.BytesIO(rows.picture(kept, "a title"))) as image:
+        width, height = image.size
+    (legend,) = drawn
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height and len(legend.get_texts()) == n_names
 
 
 def test_one_legend_has_a_name_and_a_colour_for_each_in_all_panels(monkeypatch):
