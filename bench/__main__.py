@@ -37,9 +37,8 @@ def main():
     args = parser.parse_args()
     try:
         if args.cuda:
-            on_gpu(args)
-        else:
-            run(args, import_module(f"bench.{args.what}").BENCHMARK)
+            return on_gpu(args)
+        run(args, import_module(f"bench.{args.what}").BENCHMARK)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f"python -m bench: {error}", file=sys.stderr)
         return 1
@@ -47,6 +46,7 @@ def main():
 
 
 def on_gpu(args):
+    """The status with which it ends: 1 where something was wrong."""
     from .cuda.run import TIMINGS
     from .cuda.run import run as timings
 
@@ -54,7 +54,7 @@ def on_gpu(args):
         raise ValueError(f"--cuda is for {' and '.join(TIMINGS)}, not for {args.what}")
     if args.sizes or args.without:
         raise ValueError("--cuda times every size and contender that there is time for")
-    timings((args.what,), args.out)
+    return 1 if any(row.get("wrong") for row in timings((args.what,), args.out)) else 0
 
 
 def run(args, benchmark):

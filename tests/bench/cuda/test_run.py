@@ -89,6 +89,15 @@ def test_the_simulator_is_not_timed(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("wrong, status", [(["gone"], 1), ([], 0)])
+def test_a_benchmark_that_fails_on_a_device_ends_with_1(wrong, status, monkeypatch):
+    from bench import __main__ as command
+
+    monkeypatch.setattr(run, "run", lambda names, out: [{"warm": 1.0}, {"wrong": wrong}])
+    monkeypatch.setattr(sys, "argv", ["bench", "step", "--cuda"])
+    assert command.main() == status
+
+
 def test_other_benchmarks_have_no_device(monkeypatch, capsys):
     from bench import __main__ as command
 
