@@ -21,7 +21,7 @@ def fragments(rows):
 
 def rungs(rows, seconds=180, ask=None):
     """Many processes at once; where not one of them could tell anything, all is asked here while there is time."""
-    from .cuda.correct import LATE, check_rungs, jobs, side_by_side
+    from .cuda.correct import LATE, RUNGS, check_rungs, jobs, side_by_side
 
     failed, told, end = [], False, time.monotonic() + seconds
     for (what, *which), found, problem in (ask or side_by_side)(jobs(), seconds):
@@ -34,10 +34,14 @@ def rungs(rows, seconds=180, ask=None):
         elif problem:
             failed.append((what, which, problem))
     if failed and not told:  # processes of their own cannot use this device
+        left = list(RUNGS)
         for row in check_rungs():
             checked(rows, row, "of every width")
+            left.remove(row["rung"])
             if time.monotonic() > end:  # one by one they take minutes
                 break
+        for what in left:
+            rows.add(kind="correct", what=what, refused=LATE.format(seconds))
         return
     for what, which, problem in failed:
         if what == "step":

@@ -64,12 +64,13 @@ def test_a_process_that_dies_is_a_row_that_says_so(tmp_path):
     assert failed["kind"] == "compile" and failed["refused"] == "ended with status 1: no"
 
 
-def test_where_no_process_can_tell_anything_it_is_asked_here(tmp_path, monkeypatch):
-    kept = rows.Rows(tmp_path / "rows.jsonl", lambda line: None)
-    monkeypatch.setattr(correct, "check_rungs", lambda: [FINE])
+def test_where_no_process_can_tell_anything_it_is_asked_here_while_there_is_time(tmp_path, monkeypatch):
     died = ("flash", "64"), [], "ended with status 1: exclusive"
-    gpu_report.rungs(kept, ask=asked(died))
-    assert [row["wrong"] for row in kept.rows] == [[]]
-    monkeypatch.setattr(correct, "check_rungs", lambda: iter([FINE, FINE]))
-    gpu_report.rungs(kept, -1, ask=asked(died))  # whose time is over after the first
-    assert len(kept.rows) == 2
+    monkeypatch.setattr(correct, "check_rungs", lambda: (FINE | {"rung": name} for name in correct.RUNGS))
+    kept = [rows.Rows(tmp_path / name, lambda line: None) for name in ("all", "one")]
+    gpu_report.rungs(kept[0], ask=asked(died))
+    assert [row["rung"] for row in kept[0].rows] == list(correct.RUNGS)
+    gpu_report.rungs(kept[1], -1, ask=asked(died))  # whose time is over after the first
+    first, *others = kept[1].rows
+    assert first["wrong"] == [] and [row["what"] for row in others] == list(correct.RUNGS)[1:]
+    assert {row["refused"] for row in others} == {correct.LATE.format(-1)}
