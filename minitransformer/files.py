@@ -48,7 +48,8 @@ def sync_folder(folder):
 
 def publish_folder(temporary, final):
     """Give a finished folder its name, at once and as a whole."""
-    sync_folder(temporary)
+    for folder in (Path(temporary), *(path for path in Path(temporary).rglob("*") if path.is_dir())):
+        sync_folder(folder)
     os.rename(temporary, final)
     sync_folder(Path(final).parent)
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from minitransformer import files
 from minitransformer.files import read_json, to_json, write_atomically
 
 
@@ -31,6 +32,16 @@ def test_a_folder_that_is_none(tmp_path):
         with pytest.raises(OSError, match="page.html") as caught:
             write_atomically(tmp_path / folder / "page.html", b"new")
         assert caught.value.filename == str(tmp_path / folder / "page.html")
+
+
+def test_the_names_in_every_folder_reach_the_disk_before_it_has_its_own(tmp_path, monkeypatch):
+    (tmp_path / "new" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "new" / "a" / "file").write_bytes(b"")
+    seen = []
+    monkeypatch.setattr(files, "sync_folder", lambda folder: seen.append((folder, (tmp_path / "final").exists())))
+    files.publish_folder(tmp_path / "new", tmp_path / "final")
+    inside = {(tmp_path / "new" / name, False) for name in (".", "a", "a/b")}
+    assert set(seen) == inside | {(tmp_path, True)} and seen[-1] == (tmp_path, True)
 
 
 def test_half_a_surrogate_pair_is_an_escape(tmp_path):
