@@ -13,6 +13,8 @@ import numpy as np
 def streams(ids, n):
     """ids (N)   ->   (n, ⌊N/n⌋): n pieces of the text, one a row. ValueError for a text that is too short."""
     ids = np.asarray(ids)
+    if n < 1:
+        raise ValueError(f"n={n} must be at least 1")
     if len(ids) < 2 * n:
         raise ValueError(f"the text has {len(ids)} tokens, too short for {n} streams of a token and the one after it")
     return ids[: len(ids) // n * n].reshape(n, -1)
@@ -24,6 +26,8 @@ def pieces(rows, length, jitter=None):
     jitter: a NumPy generator by which lengths vary, so that a text is not cut at the same places in every epoch: about
     5 less or more, and one in twenty about half as long (Merity, Keskar & Socher 2018, section 5)
     """
+    if length < 1:
+        raise ValueError(f"length={length} must be at least 1")
     cuts, end = [0], rows.shape[1] - 1
     while cuts[-1] < end:
         T = length

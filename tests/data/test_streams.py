@@ -34,3 +34,12 @@ def test_a_text_that_is_too_short(length):
     """A stream of one token has nothing to be told."""
     with pytest.raises(ValueError, match=f"the text has {length} tokens, too short for 3 streams"):
         streams(np.arange(length), 3)
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_at_least_one(wrong):
+    """Pieces of nothing would never come to an end."""
+    with pytest.raises(ValueError, match=f"n={wrong} must be at least 1"):
+        streams(np.arange(9), wrong)
+    with pytest.raises(ValueError, match=f"length={wrong} must be at least 1"):
+        pieces(np.zeros((1, 9), int), wrong)
