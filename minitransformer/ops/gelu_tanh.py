@@ -15,7 +15,7 @@ SQRT_2_OVER_PI = 0.7978845608028654
 @op(x="...")
 def gelu_tanh(x):
     """y = ½ x (1 + tanh u)        x (...)   ->   y (...)"""
-    u = SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)  # x**3 is a hundred times slower where x < 0
+    u = SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)  # x**3 is hundreds of times slower where x < 0
     tanh_u = np.tanh(u)
     return 0.5 * x * (1 + tanh_u), (x, tanh_u)
 
