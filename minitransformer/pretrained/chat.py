@@ -14,7 +14,7 @@ from .config import object_if_any
 
 FILES = "generation_config.json", "chat_template.jinja", "additional_chat_templates/*.jinja"
 BESIDE = "tokenizer_config.json"
-NAME = re.compile("|".join(re.escape(name).replace(r"\*", r"[^/]+") for name in (*FILES, BESIDE)))
+NAME = re.compile("|".join(re.escape(name).replace(r"\*", r"[^/]*") for name in (*FILES, BESIDE)))
 
 
 def chat_files(folder):

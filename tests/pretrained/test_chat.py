@@ -21,6 +21,7 @@ SAID = {
     "generation_config.json": b'{\n  "temperature": 0.7, "eos_token_id": 2}',
     "chat_template.jinja": "{{ messages[0].content }} né\n".encode(),
     "additional_chat_templates/tools.jinja": b"{{ tools }}",
+    "additional_chat_templates/.jinja": b"{{ a name that a file may have }}",
 }
 
 
