@@ -353,6 +353,17 @@ def test_a_derivative_along_a_direction_leaves_no_trace(rng):
     assert np.array_equal(x, kept)
 
 
+def test_directions_are_of_length_one_and_elements_are_drawn_once(rng):
+    """Along a shorter direction a wrong gradient would err by less."""
+    size = Case(lambda x: (2 * x, ()), lambda dy, saved: 2 * dy, {"x": rng.normal(size=(3, 4))}, {}, effort=(5, 4))
+    ways = [u for u, _ in differences(Run(size, np.float64, rng), rng)["x"]]
+    elements, directions = ways[:5], ways[5:]
+    assert len(set(elements)) == 5 and len(directions) == 4
+    for u in directions:
+        assert u.shape == (3, 4) and np.sum(u * u) == pytest.approx(1)
+        assert np.abs(u).max() <= 3 * np.abs(u).min()
+
+
 def test_steps_that_leave_the_domain_and_narrow_norms_do_not_cry_wolf():
     """A correct log near 0 (large steps cross it), and a norm of nearly equal values (large steps overshoot)."""
     from minitransformer.ops import layer_norm
