@@ -176,6 +176,20 @@ def test_scores_of_answers(rng):
     assert task.scores(model, p, examples, 0.0) == pytest.approx({"exact": 1 / 3, "f1": (1 + 2 / 3 + 0) / 3})
 
 
+def test_no_more_is_read_at_once_than_was_learnt_from(rng, monkeypatch):
+    read, forward = [], SpanFinder.forward
+
+    def counted(self, p, ids, **more):
+        read.append(ids.shape[1])
+        return forward(self, p, ids, **more)
+
+    monkeypatch.setattr(SpanFinder, "forward", counted)
+    p = {"body": body(rng), "ends": reads([["rome"], ["rome"]])}
+    examples = [Question("where?", "the cat was born in rome.", (("rome", 20),))]
+    TASKS["answer"](READING, 8).scores(SpanFinder(READER), p, examples, 0.0)
+    assert max(read) == 8 < READER.context_length
+
+
 # -------------------------------------------------------------------------------------------------------------- texts
 
 
@@ -191,3 +205,9 @@ def test_windows_of_a_text(tmp_path):
     assert [tokenizer.decode(row) for row in targets] == ["bcde", "fghi"]
     with pytest.raises(ValueError, match="text.txt has 10 tokens, too short for one context of 10"):
         kind.read(tmp_path / "text.txt", tokenizer, 10)
+
+
+def test_of_every_score_more_is_better_but_of_perplexity():
+    best = {name: task.best for name, task in TASKS.items()}
+    assert best.pop("lm") == ("perplexity", False)
+    assert best == {"classify": ("accuracy", True), "tag": ("span_f1", True), "answer": ("f1", True)}

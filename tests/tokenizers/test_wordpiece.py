@@ -73,6 +73,21 @@ def test_every_character_knows_where_it_stood(text, lowercase, strip_accents):
         assert all(text[place] == c for word, places in found for c, place in zip(word, places))
 
 
+@pytest.mark.parametrize(
+    "block",
+    ["4E00-9FFF", "3400-4DBF", "20000-2A6DF", "2A700-2B81F", "2B920-2CEAF", "F900-FAFF", "2F800-2FA1F"],
+)
+def test_ideographs_are_words_of_their_own(block):
+    """From the first of a block to its last, and what stands beside them is not."""
+    first, last = (int(end, 16) for end in block.split("-"))
+    assert [len(words(f"a{chr(code)}b", lowercase=False)) for code in (first - 1, first, last, last + 1)] == [
+        1,
+        3,
+        3,
+        1,
+    ]
+
+
 @given(texts)
 def test_offsets_lie_in_the_text_one_after_another(text):
     ids, offsets = TOKENIZER.encode_with_offsets(text)
