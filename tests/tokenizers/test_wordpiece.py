@@ -124,6 +124,18 @@ def test_a_trained_tokenizer_knows_its_text(text):
         assert len(word) > LONGEST_WORD or tokenizer.unknown not in tokenizer.encode(word) or word in SPECIAL
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("strip_accents", [True, False, None])
+def test_it_reads_as_it_was_trained(lowercase, strip_accents):
+    text = "Über Café über café"
+    tokenizer = WordPieceTokenizer.train(text, 60, lowercase=lowercase, strip_accents=strip_accents)
+    assert (tokenizer.lowercase, tokenizer.strip_accents) == (lowercase, strip_accents)
+    read = text.lower() if lowercase else text
+    if strip_accents or strip_accents is None and lowercase:
+        read = read.replace("Ü", "U").replace("ü", "u").replace("é", "e")
+    assert tokenizer.decode(tokenizer.encode(text)) == read
+
+
 def test_a_long_word_is_unknown():
     tokenizer = WordPieceTokenizer([*SPECIAL, "a", "##a"])
     assert len(tokenizer.encode("a" * LONGEST_WORD)) == LONGEST_WORD
