@@ -9,6 +9,7 @@ from minitransformer.models import (
     LLaMA,
     MaskedLanguageModel,
     RoBERTa,
+    SentenceEncoder,
     SpanFinder,
     TextClassifier,
 )
@@ -60,6 +61,7 @@ ABSENT = [  # what it is where nothing is said
     *(("distilbert", MODELS["distilbert"], name, 0.1) for name in ("dropout", "attention_dropout")),
     ("distilbert", HEADS["DistilBertForSequenceClassification"], "seq_classif_dropout", 0.2),
     ("distilbert", HEADS["DistilBertForQuestionAnswering"], "qa_dropout", 0.1),
+    ("bert", SentenceEncoder(MODELS["bert"].body), "architectures", ["BertModel"]),
     ("llama", MODELS["llama"], "rms_norm_eps", 1e-6),
     ("llama", MODELS["llama"], "num_key_value_heads", 2),
     ("llama", MODELS["llama"], "head_dim", 4),
