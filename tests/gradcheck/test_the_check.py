@@ -190,6 +190,16 @@ def test_the_report_says_where_and_what(rng):
     (found,) = check(Case(lambda x: (2 * x, ()), double_but_once, {"x": np.arange(3.0)}, {}), np.float64, rng)
     assert (found.index, found.problem) == ((1,), "wrong")
     assert found.expected == pytest.approx(2 * found.got, rel=1e-9)
+    (right,) = check(case(softmax, x=rng.normal(size=(3, 5))), np.float64, rng)
+    assert worst([right, found, right]) == found.error > right.error
+
+
+def test_of_several_wrong_elements_the_worst_is_told(rng):
+    spoilt = Case(lambda x: (2 * x, ()), lambda dy, saved: dy * [2, 1, 0, 1.5], {"x": rng.normal(size=4)}, {})
+    run = Run(spoilt, np.float64, rng)
+    run.dy = (np.ones(4),)
+    (found,) = compare(differences(run, rng), run.gradients(), 1e-7)
+    assert found.index == (2,) and found.expected == pytest.approx(2) and found.got == 0
 
 
 # ------------------------------------------------------------------------------------ functions that do not fit at all
