@@ -194,6 +194,25 @@ def test_the_report_says_where_and_what(rng):
     assert worst([right, found, right]) == found.error > right.error
 
 
+def test_what_an_error_is_held_against():
+    """The leaf's own largest gradient, though no less than a thousandth of all; of a declared zero, the largest of all."""
+    analytic = {"large": 10.0, "middle": 1.0, "small": 1e-4, "zero": 0.0}
+    numeric = {name: [((0,), value + 1e-3)] for name, value in analytic.items()}
+    found = compare(numeric, {name: np.array([value]) for name, value in analytic.items()}, 2e-4, zero=("zero",))
+    assert [each.error for each in found] == pytest.approx([1e-4, 1e-3, 1e-1, 1e-4])
+    assert [each.passed for each in found] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "value, declared, passes", [(9e-12, 1, True), (2e-11, 1, False), (2e-5, 0, True), (9e-6, 0, False)]
+)
+def test_how_small_a_declared_zero_is_and_an_undeclared_is_not(value, declared, passes):
+    analytic = {"large": np.array([10.0]), "small": np.array([value])}
+    numeric = {name: [((0,), g[0])] for name, g in analytic.items()}
+    _, found = compare(numeric, analytic, 1e-7, zero=("small",) * declared)
+    assert found.passed == passes
+
+
 def test_of_several_wrong_elements_the_worst_is_told(rng):
     spoilt = Case(lambda x: (2 * x, ()), lambda dy, saved: dy * [2, 1, 0, 1.5], {"x": rng.normal(size=4)}, {})
     run = Run(spoilt, np.float64, rng)
