@@ -195,7 +195,7 @@ def test_the_report_says_where_and_what(rng):
 
 
 def test_what_an_error_is_held_against():
-    """The leaf's own largest gradient, though no less than a thousandth of all; of a declared zero, the largest of all."""
+    """The largest of its own leaf, if no less than a thousandth of all; of a declared zero, the largest of all."""
     analytic = {"large": 10.0, "middle": 1.0, "small": 1e-4, "zero": 0.0}
     numeric = {name: [((0,), value + 1e-3)] for name, value in analytic.items()}
     found = compare(numeric, {name: np.array([value]) for name, value in analytic.items()}, 2e-4, zero=("zero",))
