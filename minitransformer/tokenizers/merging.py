@@ -110,11 +110,3 @@ class Pairs:
                 self.add(place)
                 born.add(self.pair(place))
         return born - {None}
-
-    def sequence(self):
-        """[ids] of the first sequence as it is now"""
-        ids, place = [], self.after[0]
-        while self.ids[place] != END:
-            ids.append(self.ids[place])
-            place = self.after[place]
-        return ids

@@ -191,3 +191,30 @@ def test_windows_of_a_text(tmp_path):
     assert [tokenizer.decode(row) for row in targets] == ["bcde", "fghi"]
     with pytest.raises(ValueError, match="text.txt has 10 tokens, too short for one context of 10"):
         kind.read(tmp_path / "text.txt", tokenizer, 10)
+
+
+def test_of_every_score_more_is_better_but_of_perplexity():
+    best = {name: task.best for name, task in TASKS.items()}
+    assert best.pop("lm") == ("perplexity", False)
+    assert best == {"classify": ("accuracy", True), "tag": ("span_f1", True), "answer": ("f1", True)}
+
+
+@pytest.mark.parametrize("name", ["classify", "tag", "answer"])
+def test_no_more_is_read_at_once_than_was_learnt_from(name, rng, monkeypatch):
+    kind, read = TASKS[name].head, []
+    forward = kind.forward
+
+    def counted(self, p, ids, **more):
+        read.append(ids.shape[1])
+        return forward(self, p, ids, **more)
+
+    monkeypatch.setattr(kind, "forward", counted)
+    words = "the cat was born in rome ."
+    example = {
+        "classify": LabelledText("a", words, None),
+        "tag": LabelledWords(tuple(words.split()), tuple("abababa")),
+        "answer": Question("where?", words, (("rome", words.index("rome")),)),
+    }[name]
+    model = kind(READER) if name == "answer" else kind(READER, 2)
+    TASKS[name](READING, 8, ["a", "b"]).scores(model, model.init(rng), [example], 0.0)
+    assert max(read) == 8 < READER.context_length

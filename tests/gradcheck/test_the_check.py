@@ -190,6 +190,35 @@ def test_the_report_says_where_and_what(rng):
     (found,) = check(Case(lambda x: (2 * x, ()), double_but_once, {"x": np.arange(3.0)}, {}), np.float64, rng)
     assert (found.index, found.problem) == ((1,), "wrong")
     assert found.expected == pytest.approx(2 * found.got, rel=1e-9)
+    (right,) = check(case(softmax, x=rng.normal(size=(3, 5))), np.float64, rng)
+    assert worst([right, found, right]) == found.error > right.error
+
+
+def test_what_an_error_is_held_against():
+    """The largest of its own leaf, if no less than a thousandth of all; of a declared zero, the largest of all."""
+    analytic = {"large": 10.0, "middle": 1.0, "small": 1e-4, "zero": 0.0}
+    numeric = {name: [((0,), value + 1e-3)] for name, value in analytic.items()}
+    found = compare(numeric, {name: np.array([value]) for name, value in analytic.items()}, 2e-4, zero=("zero",))
+    assert [each.error for each in found] == pytest.approx([1e-4, 1e-3, 1e-1, 1e-4])
+    assert [each.passed for each in found] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "value, declared, passes", [(9e-12, 1, True), (2e-11, 1, False), (2e-5, 0, True), (9e-6, 0, False)]
+)
+def test_how_small_a_declared_zero_is_and_an_undeclared_is_not(value, declared, passes):
+    analytic = {"large": np.array([10.0]), "small": np.array([value])}
+    numeric = {name: [((0,), g[0])] for name, g in analytic.items()}
+    _, found = compare(numeric, analytic, 1e-7, zero=("small",) * declared)
+    assert found.passed == passes
+
+
+def test_of_several_wrong_elements_the_worst_is_told(rng):
+    spoilt = Case(lambda x: (2 * x, ()), lambda dy, saved: dy * [2, 1, 0, 1.5], {"x": rng.normal(size=4)}, {})
+    run = Run(spoilt, np.float64, rng)
+    run.dy = (np.ones(4),)
+    (found,) = compare(differences(run, rng), run.gradients(), 1e-7)
+    assert found.index == (2,) and found.expected == pytest.approx(2) and found.got == 0
 
 
 # ------------------------------------------------------------------------------------ functions that do not fit at all
@@ -351,6 +380,17 @@ def test_a_derivative_along_a_direction_leaves_no_trace(rng):
     kept, u = x.copy(), rng.normal(size=(3, 4))
     assert derivative(lambda: np.sum(np.sin(x)), x, u) == pytest.approx(np.sum(np.cos(x) * u), rel=1e-10)
     assert np.array_equal(x, kept)
+
+
+def test_directions_are_of_length_one_and_elements_are_drawn_once(rng):
+    """Along a shorter direction a wrong gradient would err by less."""
+    size = Case(lambda x: (2 * x, ()), lambda dy, saved: 2 * dy, {"x": rng.normal(size=(3, 4))}, {}, effort=(5, 4))
+    ways = [u for u, _ in differences(Run(size, np.float64, rng), rng)["x"]]
+    elements, directions = ways[:5], ways[5:]
+    assert len(set(elements)) == 5 and len(directions) == 4
+    for u in directions:
+        assert u.shape == (3, 4) and np.sum(u * u) == pytest.approx(1)
+        assert np.abs(u).max() <= 3 * np.abs(u).min()
 
 
 def test_steps_that_leave_the_domain_and_narrow_norms_do_not_cry_wolf():

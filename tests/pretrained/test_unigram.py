@@ -50,6 +50,28 @@ def test_a_token_that_was_added(tmp_path):
     assert found.encode("low <new>").tolist() == [*tokenizer.encode("low"), tokenizer.vocab_size]
 
 
+@pytest.mark.parametrize(
+    "old, before", [({"add_prefix_space": False}, "never"), ({"add_prefix_space": True}, "always"), ({}, "always")]
+)
+def test_where_older_files_put_a_space(old, before, tmp_path):
+    def change(data):
+        del data["pre_tokenizer"]["prepend_scheme"]
+        data["pre_tokenizer"] |= old
+
+    write(tmp_path, UnigramTokenizer.train(TEXT, 40, before="first"), change)
+    assert read_tokenizer(tmp_path, "t5").settings.before == before
+
+
+def test_who_plays_which_part_is_told_to_others():
+    def roles(**settings):
+        data = json.loads(tokenizer_files(UnigramTokenizer.train(TEXT, 40, **settings), "t5")["tokenizer_config.json"])
+        return {name.removesuffix("_token"): text for name, text in data.items() if name.endswith("_token")}
+
+    assert roles() == {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
+    masked = roles(special={"<s>": False, "<unk>": False, "<mask>": True}, first="<s>", separator=None)
+    assert masked == {"bos": "<s>", "unk": "<unk>", "pad": "<unk>", "mask": "<mask>"}
+
+
 def replace(*path, by):
     def change(data):
         for name in path[:-1]:

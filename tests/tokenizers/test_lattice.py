@@ -41,6 +41,12 @@ def test_the_best_is_the_best_of_all_cuts(scores):
     assert best_sum(scores, edges=lattice) == [-np.inf] and lattice.tolist() == [[[0], [NONE]], [[NONE], [NONE]]]
 
 
+def test_a_path_that_is_all_but_impossible_takes_nothing_from_another():
+    lattice = edges(["ab"], {"a": 0, "b": 1, "ab": 2}, LONGEST)
+    for scores, expected in (([-1.0, -1.0, -900.0], -2), ([-1.0, -900.0, -1.0], -1)):
+        assert log_sum(np.array(scores), edges=lattice)[0] == [expected]
+
+
 def test_the_backward_is_what_is_expected(scores):
     """How often each piece comes, over all cuts and their probabilities."""
     times = np.array([2.0, 0.5, 3.0])

@@ -73,6 +73,21 @@ def test_every_character_knows_where_it_stood(text, lowercase, strip_accents):
         assert all(text[place] == c for word, places in found for c, place in zip(word, places))
 
 
+@pytest.mark.parametrize(
+    "block",
+    ["4E00-9FFF", "3400-4DBF", "20000-2A6DF", "2A700-2B81F", "2B920-2CEAF", "F900-FAFF", "2F800-2FA1F"],
+)
+def test_ideographs_are_words_of_their_own(block):
+    """From the first of a block to its last, and what stands beside them is not."""
+    first, last = (int(end, 16) for end in block.split("-"))
+    assert [len(words(f"a{chr(code)}b", lowercase=False)) for code in (first - 1, first, last, last + 1)] == [
+        1,
+        3,
+        3,
+        1,
+    ]
+
+
 @given(texts)
 def test_offsets_lie_in_the_text_one_after_another(text):
     ids, offsets = TOKENIZER.encode_with_offsets(text)
@@ -107,6 +122,18 @@ def test_a_trained_tokenizer_knows_its_text(text):
     tokenizer = WordPieceTokenizer.train(text, 10_000)
     for word, _ in words(text, lowercase=True):
         assert len(word) > LONGEST_WORD or tokenizer.unknown not in tokenizer.encode(word) or word in SPECIAL
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("strip_accents", [True, False, None])
+def test_it_reads_as_it_was_trained(lowercase, strip_accents):
+    text = "Über Café über café"
+    tokenizer = WordPieceTokenizer.train(text, 60, lowercase=lowercase, strip_accents=strip_accents)
+    assert (tokenizer.lowercase, tokenizer.strip_accents) == (lowercase, strip_accents)
+    read = text.lower() if lowercase else text
+    if strip_accents or strip_accents is None and lowercase:
+        read = read.replace("Ü", "U").replace("ü", "u").replace("é", "e")
+    assert tokenizer.decode(tokenizer.encode(text)) == read
 
 
 def test_a_long_word_is_unknown():

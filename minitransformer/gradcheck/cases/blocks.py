@@ -71,7 +71,7 @@ def _(draw):
         "feed_forward": {name: {"weight": w["weight"]} for name, w in draw.gated_feed_forward(D, F).items()},
     }
     rotary = {"frequencies": np.abs(draw(half)), "positions": draw.ids(9, B, T), "pairing": "neighbours"}
-    static = {"n_heads": 4, "n_kv_heads": 2, "rotary": rotary, "mask": draw.padding(B, T)}
+    static = {"n_heads": 4, "n_kv_heads": 2, "rotary": rotary, "mask": draw.padding(B, T), "eps": 1e-3}
     yield case(llama_layer, p=p, x=draw(B, T, D), effort=(3, 2), static=static)
 
 
@@ -104,7 +104,9 @@ def decoder_layer_cases(draw, layer):
     static = {
         "n_heads": 2,
         "activation": silu,
+        "mask": draw.padding(B, T),
         "memory_mask": draw.padding(B, S),
+        "eps": 1e-3,
         "dropout_rate": 0.2,
         "attention_dropout_rate": 0.3,
         "key": draw.key(),

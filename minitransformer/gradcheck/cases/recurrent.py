@@ -81,7 +81,9 @@ def _(draw):
     p, x = {way: draw.cell(3, D, H) for way in ("forward", "backward")}, draw(B, T, D)
     yield case(bidirectional(gru), p=p, x=x, h=draw(2, B, H), effort=(4, 2), static={"mask": draw.tokens(B, T)})
     p = {way: draw.cell(4, D, H) for way in ("forward", "backward")}
-    yield case(bidirectional(lstm), p=p, x=x, h=None, c=None, effort=(4, 2))
+    yield case(bidirectional(lstm), p=p, x=x, h=None, c=draw(2, B, H), effort=(4, 2))
+    layer, static = bidirectional(weight_dropped(lstm)), {"weight_rate": 0.3, "key": draw.key()}
+    yield case(layer, p=p, x=x, h=None, c=None, effort=(2, 1), static=static)
 
 
 @cases_of(recurrence)
