@@ -49,3 +49,20 @@ def test_half_a_surrogate_pair_is_an_escape(tmp_path):
     said = {"é \ud83d": ["\\\udc00", '"\ud800"', "\\ud800"]}
     (tmp_path / "said.json").write_bytes(to_json(said))
     assert read_json(tmp_path / "said.json") == said and "é".encode() in to_json(said)
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.tmp", "file", "link"])
+def test_what_is_removed_is_what_has_the_name(name, tmp_path):
+    """Of a link the link alone: what it leads to belongs to somebody else."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "inside").write_bytes(b"1")
+    path = tmp_path / name
+    if name == "link":
+        path.symlink_to(tmp_path / "kept")
+    elif name == "file":
+        path.write_bytes(b"2")
+    else:
+        path.mkdir()
+        (path / "inside").write_bytes(b"2")
+    files.remove_folder(path)
+    assert [*tmp_path.iterdir()] == [tmp_path / "kept"] and (tmp_path / "kept" / "inside").read_bytes() == b"1"
