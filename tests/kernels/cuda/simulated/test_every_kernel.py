@@ -159,6 +159,13 @@ def test_logits_far_from_zero_cost_the_same(offset, rng):
     hold_float32(calls, by="cuda")
 
 
+def test_the_largest_logit_wherever_it_stands():
+    """Whichever thread of whichever warp meets it: taken away from all, it keeps every exponential from ∞."""
+    V = 2 * device.THREADS + 1
+    given = {"logits": 1e4 * np.eye(V), "targets": np.zeros(V, int)}
+    hold_to_reference(Call(ops.cross_entropy, given, {}), by="cuda")
+
+
 def test_the_mean_over_more_rows_than_threads(rng):
     logits, targets = rng.normal(size=(3, 11, 4)), rng.integers(0, 4, (3, 11))
     targets[1, 3:] = -100
