@@ -205,6 +205,15 @@ def test_an_update_in_place(shape, layout, rng):
     assert same_bits(elsewhere, as_arrays(new)) and same_bits([w, g, m, v], place(old))
 
 
+def test_what_is_new_keeps_its_digits():
+    """A share of a thousandth, as the squares have: 1 - β₂ of a β₂ in float32 would be off by a hundred-thousandth."""
+    w, g = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
+    settings = {"t": 1, "learning_rate": 0.1, "eps": 1e-8, "weight_decay": 0.0}
+    _, m, v = ops.adamw(w, g, w, w, **settings, beta1=0.9, beta2=0.999)
+    np.testing.assert_allclose(m, 0.1, rtol=2e-7)
+    np.testing.assert_allclose(v, 0.001, rtol=2e-7)
+
+
 @pytest.mark.parametrize("n", [1, 4, 16, 17])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_linear_map_of_few_rows_and_of_many(n, bias, rng):

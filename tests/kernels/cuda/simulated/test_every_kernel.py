@@ -268,6 +268,15 @@ def test_an_update_in_place(shape, layout, rng):
     assert all(part is given for part, given in zip(out, (w, m, v), strict=True))
 
 
+def test_what_is_new_keeps_its_digits():
+    """A share of a thousandth, as the squares have: 1 - β₂ of a β₂ in float32 would be off by a hundred-thousandth."""
+    w, g = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
+    settings = {"t": 1, "learning_rate": 0.1, "eps": 1e-8, "weight_decay": 0.0}
+    _, m, v = ops.adamw(w, g, w, w, **settings, beta1=0.9, beta2=0.999)
+    np.testing.assert_allclose(m, 0.1, rtol=2e-7)
+    np.testing.assert_allclose(v, 0.001, rtol=2e-7)
+
+
 @pytest.mark.parametrize("size", [many.CHUNK - 1, many.CHUNK, many.CHUNK + 1, 3 * many.CHUNK])
 def test_leaves_of_any_size_side_by_side(size, rng):
     """Each moves as it does alone: across the borders of chunks, beside leaves with nothing in them, of any dtype."""
