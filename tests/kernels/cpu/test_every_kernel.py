@@ -109,6 +109,11 @@ def test_the_length_of_a_gradient_of_another_precision(dtype):
     assert ops.global_norm(g) == 5.0
 
 
+def test_the_length_of_a_gradient_whose_squares_float32_has_not():
+    g = {"a": np.array([3e25, 4e25], np.float32), "b": np.ones(3)}
+    assert ops.global_norm(g) == pytest.approx(5e25, rel=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------- what stands at an edge
 
 

@@ -339,6 +339,13 @@ def test_the_length_of_a_gradient(factor, rng):
     assert ops.global_norm({}) == 0
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as above
+def test_the_length_of_a_gradient_whose_squares_float32_has_not():
+    g = {"a": np.array([3e25, 4e25], np.float32), "b": np.ones(3)}
+    assert ops.global_norm(g) == pytest.approx(5e25, rel=1e-6)
+    assert ops.global_norm(g | {"c": np.array([np.inf, 1])}) == np.inf
+
+
 # ------------------------------------------------------------------------------------------------ attention, which rung
 
 
