@@ -257,3 +257,15 @@ def test_ids_of_every_type(dtype, rng):
     logits = rng.normal(size=(2, 3, 7))
     hold = Call(ops.cross_entropy, {"logits": logits, "targets": ids}, {})
     hold_to_reference(hold)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ids_however_they_lie(layout, rng):
+    """Each is that of the row at its own place."""
+    ids, weight = rng.integers(0, 7, (2, 3)), {"weight": rng.normal(size=(7, 5))}
+    for op, args in {
+        ops.embedding: {"p": weight, "ids": ids},
+        ops.cross_entropy: {"logits": rng.normal(size=(2, 3, 7)), "targets": ids},
+        ops.linear_cross_entropy: {"p": weight, "x": rng.normal(size=(2, 3, 5)), "targets": ids},
+    }.items():
+        hold_to_reference(Call(op, args, {}, LAYOUTS[layout]))

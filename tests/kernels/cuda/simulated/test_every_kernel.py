@@ -250,6 +250,17 @@ def test_ids_of_every_type(dtype, rng):
     hold_to_reference(Call(ops.cross_entropy, given, {}), by="cuda")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ids_however_they_lie(layout, rng):
+    """Each is that of the row at its own place."""
+    ids, weight = rng.integers(0, 7, (2, 3)), {"weight": rng.normal(size=(7, 5))}
+    for op, args in {
+        ops.embedding: {"p": weight, "ids": ids},
+        ops.cross_entropy: {"logits": rng.normal(size=(2, 3, 7)), "targets": ids},
+    }.items():
+        hold_to_reference(Call(op, args, {}, LAYOUTS[layout]), by="cuda")
+
+
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "read-only"])
 @pytest.mark.parametrize("shape", [(), (7,), (5, 9)], ids=str)
 def test_an_update_in_place(shape, layout, rng):
