@@ -411,6 +411,16 @@ def test_attention_of_few_and_none(lengths, rng):
     hold_to_reference(problem(rng, **lengths), by="cuda")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_head_has_the_keys_of_its_group(dtype, rng):
+    """Of two groups, by a rung and by the formula."""
+    q, k, v = rng.normal(size=(2, 4, 3, 8)), *rng.normal(size=(2, 2, 2, 3, 8))
+    call = Call(ops.attention, {"q": q, "k": k, "v": v, "bias": None}, {})
+    found, exact = outcome(call, dtype, "cuda"), outcome(call, np.float64, "reference")
+    for name, expected in exact.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5 if dtype == np.float32 else 1e-12)
+
+
 def test_settings_are_checked_at_the_door(rng):
     args, _ = problem(rng).arguments(np.float32)
     with pytest.raises(ValueError, match="dropout rate"):
