@@ -186,6 +186,8 @@ def test_an_array_in_the_wrong_place_is_named():
         layer_norm.implementations["cuda"][0]({"weight": There(), "bias": There()}, OfAnother())
     with pytest.raises(TypeError, match="x is a numpy.ndarray"):
         gelu.implementations["cuda"][0](np.ones(3))
+    with pytest.raises(TypeError, match="g is a numpy.ndarray"):  # of many leaves, one
+        arrays.check_leaves(w=[There(), There()], g=[There(), np.ones(3)])
 
 
 def test_other_backends_know_of_no_device():
