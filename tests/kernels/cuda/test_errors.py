@@ -190,6 +190,15 @@ def test_an_array_in_the_wrong_place_is_named():
         arrays.check_leaves(w=[There(), There()], g=[There(), np.ones(3)])
 
 
+def test_a_grid_of_nothing_is_not_launched(monkeypatch):
+    """A driver would refuse it."""
+    launched = []
+    monkeypatch.setattr(device, "start", lambda kernel, grid, block, args: launched.append(grid))
+    for grid in (0, 2, (0, 3), (3, 0), (1, 2)):
+        device.launch(None, grid, 8)
+    assert launched == [2, (1, 2)]
+
+
 def test_other_backends_know_of_no_device():
     p = {"weight": np.ones(3), "layers": [np.zeros(2)]}
     for name in ("reference", "cpu"):

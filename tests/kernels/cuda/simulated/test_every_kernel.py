@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
-from minitransformer.kernels.cuda import adamw, arrays, device, embedding, many, products
+from minitransformer.kernels.cuda import adamw, arrays, device, embedding, linear, many, products
 from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
 from minitransformer.trees import leaves
@@ -338,6 +338,21 @@ def test_a_product_of_two_precisions_is_refused():
     for mixed in ((a, b, out), (b.T, b, out), (a, b.astype(float), out.astype(np.float32))):
         with pytest.raises(TypeError, match="all have to be of one dtype"):
             products.product(*mixed)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_factors_of_a_product_lie_straight(layout, monkeypatch, rng):
+    """As cuBLAS takes them to; NumPy's product, which stands for it, would not mind."""
+    product, column_sums, straight = linear.product, linear.column_sums, []
+
+    def watched(function):
+        return lambda *args, **turns: (straight.extend(x.flags.c_contiguous for x in args), function(*args, **turns))[1]
+
+    monkeypatch.setattr(linear, "product", watched(product))
+    monkeypatch.setattr(linear, "column_sums", watched(column_sums))
+    p = {"weight": rng.normal(size=(5, 4)), "bias": rng.normal(size=5)}
+    outcome(Call(ops.linear, {"p": p, "x": rng.normal(size=(2, 3, 4))}, {}, LAYOUTS[layout]), np.float64, "cuda")
+    assert straight == [True] * 10  # three products and a sum
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.25])
