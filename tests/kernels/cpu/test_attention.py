@@ -75,6 +75,14 @@ def test_heads_wider_than_a_tile_of_registers(K, T, rng):
         hold_to_reference(problem(rng, K=K, T=T, S=2 * ROWS + 1, R=2, causal=True))
 
 
+def test_everything_over_several_tiles(rng):
+    """Bias, mask, and what is dropped: each at its own query and key, forward and backward."""
+    T, S = 2 * WIDTH + 3, 2 * ROWS + 3
+    more = {"mask": rng.random((2, 1, T, S)) < 0.8, "dropout_rate": 0.3, "key": np.random.SeedSequence(1)}
+    with tiles(1, 1):
+        hold_to_reference(problem(rng, R=2, T=T, S=S, bias=(2, 4, T, S), **more))
+
+
 @pytest.mark.parametrize("causal", [False, True], ids=["every key", "causal"])
 @pytest.mark.parametrize("sizes", [{"B": 0}, {"T": 0}, {"S": 0}, {"T": 0, "S": 0}, {"T": 1, "S": 0}, {"R": 0}], ids=str)
 def test_of_nothing(sizes, causal, rng):
