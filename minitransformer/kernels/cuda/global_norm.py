@@ -19,12 +19,19 @@ from .reduce import block_sum
 def global_norm(g):
     each = [leaf for _, leaf in leaves(g)]
     check_leaves(g=each)
+    total = squares_of(each)
+    if math.isinf(total):  # what float32 has may have a square that it has not: once more, leaf by leaf
+        total = sum(squares_of([leaf.astype(np.float64)]) for leaf in each)
+    return math.sqrt(total)
+
+
+def squares_of(each):
     total = 0.0
     for _, (parts,) in by_dtype([contiguous(in_double(leaf)) for leaf in each]):
         sums = empty(n_chunks(parts), parts[0])
         launch_chunks(sum_of_squares, [parts], sums)
         total += float(sums.sum(dtype=np.float64))
-    return math.sqrt(total)
+    return total
 
 
 def in_double(leaf):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minitransformer import philox
 from minitransformer.kernels.cpu import attention as kernel
-from minitransformer.kernels.cpu.tile import ROWS
+from minitransformer.kernels.cpu.tile import BYTES, ROWS, VECTORS
 from minitransformer.ops import attention, attention_backward
 from minitransformer.ops.attention import may_attend
 from minitransformer.threads import workers
@@ -18,6 +18,7 @@ from .agreement import FLOOR, backend, hold_float32, hold_to_reference, outcome
 from .calls import Call, as_float32, draw_call, one_of
 
 QUERIES, KEYS = kernel.QUERIES, kernel.KEYS
+WIDTH = VECTORS * BYTES // 8  # of a tile of registers, in float64
 
 
 @contextmanager
@@ -64,6 +65,22 @@ def test_however_tiles_are_cut_in_float32(data):
 def test_at_the_borders_of_the_tiles_that_there_are(T, S, causal):
     rng = np.random.default_rng(T + S)
     hold_to_reference(problem(rng, T=T, S=S, B=1, G=2, R=1 + T % 2, causal=causal))
+
+
+@pytest.mark.parametrize("T", [1, WIDTH + 2])
+@pytest.mark.parametrize("K", [WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3])
+def test_heads_wider_than_a_tile_of_registers(K, T, rng):
+    """As those of models are: their values and gradients are several panels side by side."""
+    with tiles(1, 1):
+        hold_to_reference(problem(rng, K=K, T=T, S=2 * ROWS + 1, R=2, causal=True))
+
+
+def test_everything_over_several_tiles(rng):
+    """Bias, mask, and what is dropped: each at its own query and key, forward and backward."""
+    T, S = 2 * WIDTH + 3, 2 * ROWS + 3
+    more = {"mask": rng.random((2, 1, T, S)) < 0.8, "dropout_rate": 0.3, "key": np.random.SeedSequence(1)}
+    with tiles(1, 1):
+        hold_to_reference(problem(rng, R=2, T=T, S=S, bias=(2, 4, T, S), **more))
 
 
 @pytest.mark.parametrize("causal", [False, True], ids=["every key", "causal"])

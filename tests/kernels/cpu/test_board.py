@@ -234,3 +234,12 @@ def test_an_operation_of_few_rows_comes_here_and_one_of_many_does_not(rows, monk
     assert posted == ([rows] if rows <= FEW else [])
     near(ops.linear({"weight": np.asfortranarray(weight), "bias": b}, x)[0], exact, np.float64)
     assert len(posted) == (rows <= FEW)
+
+
+def test_whatever_is_posted_lies_straight(monkeypatch, rng):
+    """Helpers are told where it begins, and how large it is."""
+    weight, b, x, *_ = problem(rng, 2, np.float64)
+    posted = []
+    monkeypatch.setattr(module.board, "multiply", lambda *map: posted.extend(map))
+    ops.linear({"weight": weight, "bias": np.repeat(b, 2)[::2]}, np.asfortranarray(x))
+    assert len(posted) == 4 and all(part.flags.c_contiguous for part in posted)

@@ -186,6 +186,17 @@ def test_an_array_in_the_wrong_place_is_named():
         layer_norm.implementations["cuda"][0]({"weight": There(), "bias": There()}, OfAnother())
     with pytest.raises(TypeError, match="x is a numpy.ndarray"):
         gelu.implementations["cuda"][0](np.ones(3))
+    with pytest.raises(TypeError, match="g is a numpy.ndarray"):  # of many leaves, one
+        arrays.check_leaves(w=[There(), There()], g=[There(), np.ones(3)])
+
+
+def test_a_grid_of_nothing_is_not_launched(monkeypatch):
+    """A driver would refuse it."""
+    launched = []
+    monkeypatch.setattr(device, "start", lambda kernel, grid, block, args: launched.append(grid))
+    for grid in (0, 2, (0, 3), (3, 0), (1, 2)):
+        device.launch(None, grid, 8)
+    assert launched == [2, (1, 2)]
 
 
 def test_other_backends_know_of_no_device():

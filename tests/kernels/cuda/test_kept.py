@@ -66,10 +66,10 @@ def test_whatever_makes_another_kernel_finds_nothing(what, monkeypatch):
     assert kept.load(kernel, kinds) is None
 
 
-def of_text(text):
-    """A kernel of this text, whose name and place are the same for every text"""
+def of_text(text, x=1):
+    """A kernel of this text, its x this one where none is given, whose name and place are the same for every text"""
     found = {}
-    exec(f"def kernel(x=1): return {text}", found)
+    exec(f"def kernel(x={x}): return {text}", found)
     found["kernel"].__module__ = f"{kept.PACKAGE}.attention.stand_in"
     return Dispatcher(found["kernel"])
 
@@ -77,8 +77,8 @@ def of_text(text):
 def test_another_body_at_the_same_place_is_another_kernel():
     kept.save(of_text("x + 1"), KINDS, *CODE)
     assert kept.load(of_text("x + 1"), KINDS) == CODE
-    for text in ("x + 2", "x - 1", "1 + x"):
-        assert kept.load(of_text(text), KINDS) is None
+    for text, x in (("x + 2", 1), ("x - 1", 1), ("1 + x", 1), ("x + 1", 2)):
+        assert kept.load(of_text(text, x), KINDS) is None
 
 
 def test_arrays_count_with_every_number():

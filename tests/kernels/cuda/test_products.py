@@ -88,6 +88,13 @@ def test_each_stream_has_its_ones(stream):
     assert list(products._ones) == [(0, 0, "d"), (0, 8, "d")]
 
 
+def test_each_device_has_its_ones(monkeypatch):
+    for device in (0, 1, 0):
+        monkeypatch.setattr(products, "current_device", lambda device=device: device)
+        products.column_sums(OnDevice(np.zeros((3, 2))))
+    assert list(products._ones) == [(0, 0, "d"), (1, 0, "d")]
+
+
 def test_ones_are_not_given_back_before_they_are_asked_for(monkeypatch):
     """Though another thread, which needs more of them, puts others in their place"""
     held = []

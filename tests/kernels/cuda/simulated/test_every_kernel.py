@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
-from minitransformer.kernels.cuda import adamw, arrays, device, embedding, many, products
+from minitransformer.kernels.cuda import adamw, arrays, device, embedding, linear, many, products
 from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
 from minitransformer.trees import leaves
@@ -159,6 +159,13 @@ def test_logits_far_from_zero_cost_the_same(offset, rng):
     hold_float32(calls, by="cuda")
 
 
+def test_the_largest_logit_wherever_it_stands():
+    """Whichever thread of whichever warp meets it: taken away from all, it keeps every exponential from ∞."""
+    V = 2 * device.THREADS + 1
+    given = {"logits": 1e4 * np.eye(V), "targets": np.zeros(V, int)}
+    hold_to_reference(Call(ops.cross_entropy, given, {}), by="cuda")
+
+
 def test_the_mean_over_more_rows_than_threads(rng):
     logits, targets = rng.normal(size=(3, 11, 4)), rng.integers(0, 4, (3, 11))
     targets[1, 3:] = -100
@@ -243,6 +250,17 @@ def test_ids_of_every_type(dtype, rng):
     hold_to_reference(Call(ops.cross_entropy, given, {}), by="cuda")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ids_however_they_lie(layout, rng):
+    """Each is that of the row at its own place."""
+    ids, weight = rng.integers(0, 7, (2, 3)), {"weight": rng.normal(size=(7, 5))}
+    for op, args in {
+        ops.embedding: {"p": weight, "ids": ids},
+        ops.cross_entropy: {"logits": rng.normal(size=(2, 3, 7)), "targets": ids},
+    }.items():
+        hold_to_reference(Call(op, args, {}, LAYOUTS[layout]), by="cuda")
+
+
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "read-only"])
 @pytest.mark.parametrize("shape", [(), (7,), (5, 9)], ids=str)
 def test_an_update_in_place(shape, layout, rng):
@@ -259,6 +277,15 @@ def test_an_update_in_place(shape, layout, rng):
     out = ops.adamw(w, g, m, v, **settings, out=(w, m, v))
     assert same_bits([w, m, v], [np.asarray(part) for part in new]) and same_bits([g], [place()[1]])
     assert all(part is given for part, given in zip(out, (w, m, v), strict=True))
+
+
+def test_what_is_new_keeps_its_digits():
+    """A share of a thousandth, as the squares have: 1 - β₂ of a β₂ in float32 would be off by a hundred-thousandth."""
+    w, g = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
+    settings = {"t": 1, "learning_rate": 0.1, "eps": 1e-8, "weight_decay": 0.0}
+    _, m, v = ops.adamw(w, g, w, w, **settings, beta1=0.9, beta2=0.999)
+    np.testing.assert_allclose(m, 0.1, rtol=2e-7)
+    np.testing.assert_allclose(v, 0.001, rtol=2e-7)
 
 
 @pytest.mark.parametrize("size", [many.CHUNK - 1, many.CHUNK, many.CHUNK + 1, 3 * many.CHUNK])
@@ -313,6 +340,21 @@ def test_a_product_of_two_precisions_is_refused():
             products.product(*mixed)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_factors_of_a_product_lie_straight(layout, monkeypatch, rng):
+    """As cuBLAS takes them to; NumPy's product, which stands for it, would not mind."""
+    product, column_sums, straight = linear.product, linear.column_sums, []
+
+    def watched(function):
+        return lambda *args, **turns: (straight.extend(x.flags.c_contiguous for x in args), function(*args, **turns))[1]
+
+    monkeypatch.setattr(linear, "product", watched(product))
+    monkeypatch.setattr(linear, "column_sums", watched(column_sums))
+    p = {"weight": rng.normal(size=(5, 4)), "bias": rng.normal(size=5)}
+    outcome(Call(ops.linear, {"p": p, "x": rng.normal(size=(2, 3, 4))}, {}, LAYOUTS[layout]), np.float64, "cuda")
+    assert straight == [True] * 10  # three products and a sum
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.25])
 def test_the_length_of_a_gradient(factor, rng):
     g = {"a": factor * rng.normal(size=(5, 9)), "b": [rng.normal(size=17), rng.normal(size=(0, 3))], "c": {}}
@@ -321,6 +363,13 @@ def test_the_length_of_a_gradient(factor, rng):
     mixed = {"a": g["a"], "b": g["b"][0].astype(np.float32)}
     assert ops.global_norm(mixed) == pytest.approx(np.sqrt(np.sum(g["a"] ** 2) + np.sum(g["b"][0] ** 2)), rel=1e-6)
     assert ops.global_norm({}) == 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as above
+def test_the_length_of_a_gradient_whose_squares_float32_has_not():
+    g = {"a": np.array([3e25, 4e25], np.float32), "b": np.ones(3)}
+    assert ops.global_norm(g) == pytest.approx(5e25, rel=1e-6)
+    assert ops.global_norm(g | {"c": np.array([np.inf, 1])}) == np.inf
 
 
 # ------------------------------------------------------------------------------------------------ attention, which rung
@@ -375,6 +424,16 @@ def test_which_rung_it_is(what, K, dtype, rung, rng):
 @pytest.mark.parametrize("lengths", [{"T": 0}, {"S": 0}, {"T": 1, "S": 1}], ids=str)
 def test_attention_of_few_and_none(lengths, rng):
     hold_to_reference(problem(rng, **lengths), by="cuda")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_head_has_the_keys_of_its_group(dtype, rng):
+    """Of two groups, by a rung and by the formula."""
+    q, k, v = rng.normal(size=(2, 4, 3, 8)), *rng.normal(size=(2, 2, 2, 3, 8))
+    call = Call(ops.attention, {"q": q, "k": k, "v": v, "bias": None}, {})
+    found, exact = outcome(call, dtype, "cuda"), outcome(call, np.float64, "reference")
+    for name, expected in exact.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5 if dtype == np.float32 else 1e-12)
 
 
 def test_settings_are_checked_at_the_door(rng):
