@@ -139,6 +139,7 @@ def replace(*path, by):
         (lambda data: data["post_processor"]["processors"][1]["single"].reverse(), "its post_processor is another"),
         (replace("added_tokens", 0, "single_word", by=True), f"its token {BEGIN} has single_word, which is not here"),
         (lambda data: data["added_tokens"].pop(0), "its ids are not 0, 1, 2"),
+        (replace("added_tokens", by=None), f"the vocabulary has no special {BEGIN}"),
     ],
 )
 def test_tokenizers_that_are_not_ours(edit, message, folder):
