@@ -205,8 +205,8 @@ def save(out, start, p, tokenizer, epochs, overwrite):
     temporary, old = beside(out, "new"), beside(out, "old")
     try:
         with named(out):
-            kept = start.ends, start.spare, start.chat
-            save_pretrained(temporary, start.model, p, tokenizer, start.labels or None, *kept)
+            kept = {"ends": start.ends, "spare": start.spare, "chat": start.chat}
+            save_pretrained(temporary, start.model, p, tokenizer, start.labels or None, **kept)
             lines = "".join(json.dumps(epoch.as_dict()) + "\n" for epoch in epochs)
             write_synced(temporary / "metrics.jsonl", lines.encode("utf-8"))
     except BaseException:

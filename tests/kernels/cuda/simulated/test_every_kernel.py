@@ -4,8 +4,6 @@ Whatever a kernel is to write is NaN before (arrays.empty), and so is shared mem
 write to: the simulator is handed arrays as they are.
 """
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,16 +12,16 @@ from hypothesis import strategies as st
 import minitransformer.kernels.cuda.backend  # noqa: F401  which brings the kernels
 from minitransformer import ops, philox
 from minitransformer.convention import THINGS
-from minitransformer.kernels.cuda import adamw, arrays, device, embedding, linear, many, products
+from minitransformer.kernels.cuda import arrays, device, embedding, linear, products
 from minitransformer.kernels.cuda.dropout import draw_kept
 from minitransformer.kernels.cuda.simulated import seed
-from minitransformer.trees import leaves
 
 from ....arrays import arrays_in, same_bits, shares_memory
 from ...cpu.agreement import backend, gradients, hold_float32, hold_to_reference, named, outcome
-from ...cpu.calls import CALLS, LAYOUTS, Call, as_float32, calls_of, draw_call, draw_calls, lengths
+from ...cpu.calls import CALLS, LAYOUTS, Call, calls_of, draw_call, draw_calls, lengths
 from ...cpu.calls import batch as drawn_batch
 from ...cpu.test_not_a_number import hold_alike, spoil
+from ...edges import ids_however_they_lie
 
 
 @calls_of(ops.learned_positions)
@@ -252,85 +250,7 @@ def test_ids_of_every_type(dtype, rng):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_ids_however_they_lie(layout, rng):
-    """Each is that of the row at its own place."""
-    ids, weight = rng.integers(0, 7, (2, 3)), {"weight": rng.normal(size=(7, 5))}
-    for op, args in {
-        ops.embedding: {"p": weight, "ids": ids},
-        ops.cross_entropy: {"logits": rng.normal(size=(2, 3, 7)), "targets": ids},
-    }.items():
-        hold_to_reference(Call(op, args, {}, LAYOUTS[layout]), by="cuda")
-
-
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "read-only"])
-@pytest.mark.parametrize("shape", [(), (7,), (5, 9)], ids=str)
-def test_an_update_in_place(shape, layout, rng):
-    """Written where the old w, m and v were, in whatever memory, or elsewhere: the same bits, and g as it was."""
-    old = [rng.normal(size=shape) for _ in range(3)] + [np.square(rng.normal(size=shape))]
-    rates = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
-    settings = {"t": 3, "factor": 0.5} | rates
-
-    def place():
-        return [LAYOUTS[layout](np.asarray(array), np.float32) for array in old]
-
-    new = ops.adamw(*place(), **settings)
-    w, g, m, v = place()
-    out = ops.adamw(w, g, m, v, **settings, out=(w, m, v))
-    assert same_bits([w, m, v], [np.asarray(part) for part in new]) and same_bits([g], [place()[1]])
-    assert all(part is given for part, given in zip(out, (w, m, v), strict=True))
-
-
-def test_what_is_new_keeps_its_digits():
-    """A share of a thousandth, as the squares have: 1 - β₂ of a β₂ in float32 would be off by a hundred-thousandth."""
-    w, g = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
-    settings = {"t": 1, "learning_rate": 0.1, "eps": 1e-8, "weight_decay": 0.0}
-    _, m, v = ops.adamw(w, g, w, w, **settings, beta1=0.9, beta2=0.999)
-    np.testing.assert_allclose(m, 0.1, rtol=2e-7)
-    np.testing.assert_allclose(v, 0.001, rtol=2e-7)
-
-
-@pytest.mark.parametrize("size", [many.CHUNK - 1, many.CHUNK, many.CHUNK + 1, 3 * many.CHUNK])
-def test_leaves_of_any_size_side_by_side(size, rng):
-    """Each moves as it does alone: across the borders of chunks, beside leaves with nothing in them, of any dtype."""
-    sizes = [0, size, 1, 0, 0, 2 * size + 1, 0]
-    leaves = [[np.abs(rng.normal(size=n)).astype(kind) for n in sizes for kind in "fd"] for _ in range(4)]
-    settings = {"t": 3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
-    each = {name: rng.random(len(leaves[0])).tolist() for name in ("learning_rate", "weight_decay")}
-    together = ops.adamw_many(*leaves, **settings, **each)
-    own = [dict(zip(each, numbers)) for numbers in zip(*each.values())]
-    alone = list(zip(*(ops.adamw(*parts, **settings, **more) for *parts, more in zip(*leaves, own))))
-    assert all(same_bits(ours, theirs) for ours, theirs in zip(together, alone, strict=True))
-
-
-@pytest.mark.parametrize(
-    "which, wrong, words",
-    [
-        ("g", np.ones(2), "adamw: g has shape (2,), expected (...) with ... = (3,)"),
-        ("v", np.ones((3, 1)), "adamw: v has shape (3, 1), expected (...) with ... = (3,)"),
-        ("m", np.ones(3, np.float32), "adamw: m is float32, but g is float64"),
-        ("out", np.ones(2), "adamw: m has shape (2,), expected (...) with ... = (3,)"),
-        ("out", np.ones(3, np.float32), "adamw: m is float32, but g is float64"),
-    ],
-    ids=repr,
-)
-def test_a_leaf_that_does_not_fit_the_others_is_turned_away(which, wrong, words):
-    """Kernels are told where it begins, and would read and write past its end."""
-    leaves = {name: [np.ones(4), np.ones(3)] for name in "wgmv"}
-    out = [list(leaves[name]) for name in "wmv"]
-    (out[1] if which == "out" else leaves[which])[1] = wrong
-    settings = {"t": 1, "learning_rate": [0.1] * 2, "weight_decay": [0.1] * 2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
-    with pytest.raises((ValueError, TypeError), match=re.escape(words)):
-        ops.adamw_many(*leaves.values(), **settings, out=out if which == "out" else None)
-
-
-def test_half_precision_is_the_references(rng):
-    leaves = [[np.abs(rng.normal(size=5)).astype(np.float16)] for _ in range(4)]
-    settings = {"t": 1, "learning_rate": [0.1], "weight_decay": [0.1], "beta1": 0.9, "beta2": 0.99, "eps": 1e-3}
-    found = ops.adamw_many(*leaves, **settings)
-    with backend("reference"):
-        expected = ops.adamw_many(*leaves, **settings)
-    assert same_bits([part for (part,) in found], [part for (part,) in expected])
-    exact = np.sqrt(np.sum(leaves[0][0].astype(np.float64) ** 2))
-    assert ops.global_norm({"a": leaves[0][0]}) == pytest.approx(exact, rel=1e-12)
+    ids_however_they_lie(LAYOUTS[layout], "cuda", rng)
 
 
 def test_a_product_of_two_precisions_is_refused():
@@ -355,96 +275,9 @@ def test_factors_of_a_product_lie_straight(layout, monkeypatch, rng):
     assert straight == [True] * 10  # three products and a sum
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.25])
-def test_the_length_of_a_gradient(factor, rng):
-    g = {"a": factor * rng.normal(size=(5, 9)), "b": [rng.normal(size=17), rng.normal(size=(0, 3))], "c": {}}
-    exact = np.sqrt(sum(np.sum(np.square(leaf)) for _, leaf in leaves(g)))
-    assert ops.global_norm(g) == pytest.approx(exact, rel=1e-14)
-    mixed = {"a": g["a"], "b": g["b"][0].astype(np.float32)}
-    assert ops.global_norm(mixed) == pytest.approx(np.sqrt(np.sum(g["a"] ** 2) + np.sum(g["b"][0] ** 2)), rel=1e-6)
-    assert ops.global_norm({}) == 0
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as above
-def test_the_length_of_a_gradient_whose_squares_float32_has_not():
-    g = {"a": np.array([3e25, 4e25], np.float32), "b": np.ones(3)}
-    assert ops.global_norm(g) == pytest.approx(5e25, rel=1e-6)
-    assert ops.global_norm(g | {"c": np.array([np.inf, 1])}) == np.inf
-
-
-# ------------------------------------------------------------------------------------------------ attention, which rung
-
-
-def problem(rng, K=3, T=3, S=4, **more):
-    given = {"q": rng.normal(size=(2, 2, T, K)), "k": rng.normal(size=(2, 1, S, K)), "v": rng.normal(size=(2, 1, S, K))}
-    given = {name: as_float32(part) for name, part in given.items()} | {"bias": None}
-    return Call(ops.attention, given | {n: more.pop(n) for n in list(more) if n == "bias"}, more)
-
-
-SETTINGS = {
-    "plain": {},
-    "causal": {"causal": True},
-    "mask": {"mask": np.random.default_rng(0).random((2, 1, 3, 4)) < 0.6},
-    "dropout": {"dropout_rate": 0.3, "key": np.random.SeedSequence(5)},
-    "bias": {"bias": as_float32(np.random.default_rng(1).normal(size=(1, 2, 3, 4)))},
-    "all": {
-        "bias": as_float32(np.random.default_rng(1).normal(size=(1, 2, 3, 4))),
-        "dropout_rate": 0.3,
-        "key": np.random.SeedSequence(5),
-        "mask": np.random.default_rng(0).random((2, 1, 3, 4)) < 0.6,
-        "causal": True,
-    },
-}
-
-
-@pytest.mark.parametrize("what", SETTINGS)
-def test_attention_by_whatever_can(what, rng):
-    call = problem(rng, **SETTINGS[what])
-    hold_to_reference(call, by="cuda")
-    hold_float32([call], by="cuda")
-
-
-@pytest.mark.parametrize(
-    "what, K, dtype, rung",
-    [
-        ("plain", 3, np.float32, "naive"),
-        ("causal", 8, np.float32, "flash"),
-        ("plain", 3, np.float64, None),
-        ("dropout", 8, np.float32, None),
-        ("bias", 8, np.float32, None),
-    ],
-)
-def test_which_rung_it_is(what, K, dtype, rung, rng):
-    call = problem(rng, K, **SETTINGS[what])
-    args, settings = call.arguments(dtype)
-    _, saved = ops.attention(*args.values(), **settings)
-    assert (saved.values[0] and saved.values[0].name) == rung
-
-
-@pytest.mark.parametrize("lengths", [{"T": 0}, {"S": 0}, {"T": 1, "S": 1}], ids=str)
-def test_attention_of_few_and_none(lengths, rng):
-    hold_to_reference(problem(rng, **lengths), by="cuda")
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_each_head_has_the_keys_of_its_group(dtype, rng):
-    """Of two groups, by a rung and by the formula."""
-    q, k, v = rng.normal(size=(2, 4, 3, 8)), *rng.normal(size=(2, 2, 2, 3, 8))
-    call = Call(ops.attention, {"q": q, "k": k, "v": v, "bias": None}, {})
-    found, exact = outcome(call, dtype, "cuda"), outcome(call, np.float64, "reference")
-    for name, expected in exact.items():
-        np.testing.assert_allclose(found[name], expected, atol=1e-5 if dtype == np.float32 else 1e-12)
-
-
-def test_settings_are_checked_at_the_door(rng):
-    args, _ = problem(rng).arguments(np.float32)
-    with pytest.raises(ValueError, match="dropout rate"):
-        ops.attention(*args.values(), dropout_rate=1.0)
-    with pytest.raises(ValueError, match="not a multiple"):
-        ops.attention(args["q"][:, :1], np.repeat(args["k"], 2, 1), np.repeat(args["v"], 2, 1))
+def test_ids_are_checked_at_the_door():
     with pytest.raises(ValueError, match="outside the vocabulary"):
         ops.embedding({"weight": np.ones((3, 2))}, np.array([3]))
-    assert adamw.update is not None
 
 
 def test_what_nobody_has_written_shows():
